@@ -1,0 +1,107 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// A Kind says what a journal entry is. It travels in the record header HeaderKind, as String().
+type Kind uint8
+
+const (
+	KindFrame    Kind = iota + 1 // the exact bytes received, "##" to the tail
+	KindReject                   // bytes of a known device that were refused; header HeaderReason says why
+	KindSession                  // Session: a device's connection opened or closed
+	KindTick                     // Tick: the partition's clock
+	KindRegistry                 // Device: a change of the registry
+	KindRules                    // the canonical JSON of a rule set; written to every partition
+)
+
+var kindNames = map[Kind]string{
+	KindFrame: "frame", KindReject: "reject", KindSession: "session", KindTick: "tick", KindRegistry: "registry", KindRules: "rules",
+}
+
+// String is the kind's name on the wire; it is empty for a value that is no kind.
+func (k Kind) String() string { return kindNames[k] }
+
+// ParseKind is the inverse of String. ok is false for a name that this version does not know.
+func ParseKind(name string) (k Kind, ok bool) {
+	for k, n := range kindNames {
+		if n == name {
+			return k, true
+		}
+	}
+	return 0, false
+}
+
+// Header keys of journal and output records.
+const (
+	HeaderKind    = "k"    // journal: Kind
+	HeaderGateway = "gw"   // journal frame, reject, session; rejects: the ingest process's name
+	HeaderPeer    = "peer" // the same: the device's address, host:port
+	HeaderConn    = "cn"   // the same: connection number in the gateway, decimal
+	HeaderReason  = "why"  // reject, rejects: Reason
+	HeaderSource  = "src"  // outputs: Position.Source, decimal
+	HeaderOrdinal = "ord"  // outputs: Position.Ordinal, decimal
+)
+
+// An Entry is one record of the journal, in one partition per device.
+type Entry struct {
+	Partition int32
+	Offset    int64
+	// Received is the record's timestamp: the moment of receipt by the gateway (or of writing, for the other kinds), UTC, to
+	// the millisecond. Never device time.
+	Received time.Time
+	Kind     Kind
+	MN       string // key; empty for ticks and rules
+	Value    []byte // see Kind; aliases the record, read only
+	Reason   string // KindReject only
+}
+
+// A Tick moves the clock of one partition. The log clock is the greatest Time seen; nothing else makes time pass.
+type Tick struct {
+	Time time.Time `json:"t"` // UTC, whole milliseconds
+}
+
+// A Session is the opening or the end of a device's connection, written when the device is first recognised on it and when
+// the connection closes.
+type Session struct {
+	MN    string `json:"mn"`
+	Event string `json:"event"` // "open" or "close"
+	Peer  string `json:"peer"`
+	Conn  uint64 `json:"conn"`
+	Cause string `json:"cause,omitempty"` // close: why
+}
+
+// AppendJSON appends v's canonical JSON: fixed field order, no floats, no maps, UTC times, no HTML escapes, no newline.
+// It panics if v cannot be encoded, which for the nouns of this package is a broken invariant.
+func AppendJSON(dst []byte, v any) []byte {
+	b, err := marshalCanonical(v)
+	if err != nil {
+		panic(fmt.Sprintf("telemetry: %T has no JSON form: %v", v, err))
+	}
+	return append(dst, b...)
+}
+
+func marshalCanonical(v any) ([]byte, error) {
+	var buf trimmedBuffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return buf.bytes(), nil
+}
+
+// trimmedBuffer collects an encoder's output without the newline that it ends with.
+type trimmedBuffer struct{ b []byte }
+
+func (t *trimmedBuffer) Write(p []byte) (int, error) { t.b = append(t.b, p...); return len(p), nil }
+
+func (t *trimmedBuffer) bytes() []byte {
+	if n := len(t.b); n > 0 && t.b[n-1] == '\n' {
+		return t.b[:n-1]
+	}
+	return t.b
+}

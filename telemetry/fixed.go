@@ -1,0 +1,220 @@
+package telemetry
+
+import (
+	"math/bits"
+)
+
+// Fixed is a quantity in millionths of its unit: the one number form of the fold, of rules and of everything published.
+// Range about ±9.2e12 units. Integers, because floating point that is fused on one architecture and not on another would make
+// replays differ (architecture 5).
+type Fixed int64
+
+// FixedOne is 1.000000.
+const FixedOne Fixed = 1_000_000
+
+// fixedDigits is the number of decimals of a Fixed.
+const fixedDigits = 6
+
+var pow10 = [19]int64{1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
+
+// FixedFromDecimal is mant·10^exp. Decimals beyond the sixth are rounded once, half to even (GB/T 8170). ok is false when the
+// value is outside the range of Fixed.
+func FixedFromDecimal(mant int64, exp int8) (f Fixed, ok bool) {
+	shift := int(exp) + fixedDigits
+	switch {
+	case mant == 0:
+		return 0, true
+	case shift >= 0:
+		if shift >= len(pow10) {
+			return 0, false
+		}
+		p := pow10[shift]
+		v := mant * p
+		if v/p != mant {
+			return 0, false
+		}
+		return Fixed(v), true
+	case -shift >= len(pow10):
+		return 0, true // |mant| < 2^63 < 10^19, so less than half of a millionth
+	default:
+		return Fixed(divHalfEven(mant, pow10[-shift])), true
+	}
+}
+
+// ParseFixed reads a plain decimal ("-12.5"), as rule files and registries write them; at most six decimals. ok is false
+// for anything else.
+func ParseFixed(s string) (f Fixed, ok bool) {
+	neg := false
+	if s != "" && s[0] == '-' {
+		neg, s = true, s[1:]
+	}
+	var mant int64
+	digits, decimals, point := 0, 0, false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '.' && !point && digits > 0:
+			point = true
+		case c >= '0' && c <= '9':
+			if digits == 18 {
+				return 0, false
+			}
+			mant = mant*10 + int64(c-'0')
+			digits++
+			if point {
+				decimals++
+			}
+		default:
+			return 0, false
+		}
+	}
+	if digits == 0 || decimals > fixedDigits || (point && decimals == 0) {
+		return 0, false
+	}
+	if neg {
+		mant = -mant
+	}
+	return FixedFromDecimal(mant, int8(-decimals))
+}
+
+// Append appends f as a plain decimal without trailing zeros: 12.5, -3, 0.000001.
+func (f Fixed) Append(dst []byte) []byte {
+	u := uint64(f)
+	if f < 0 {
+		dst = append(dst, '-')
+		u = -u
+	}
+	dst = appendUint(dst, u/uint64(FixedOne))
+	frac := u % uint64(FixedOne)
+	if frac == 0 {
+		return dst
+	}
+	var buf [fixedDigits]byte
+	for i := fixedDigits - 1; i >= 0; i-- {
+		buf[i] = byte('0' + frac%10)
+		frac /= 10
+	}
+	n := fixedDigits
+	for buf[n-1] == '0' {
+		n--
+	}
+	return append(append(dst, '.'), buf[:n]...)
+}
+
+func appendUint(dst []byte, u uint64) []byte {
+	var buf [20]byte
+	i := len(buf)
+	for {
+		i--
+		buf[i] = byte('0' + u%10)
+		if u /= 10; u == 0 {
+			return append(dst, buf[i:]...)
+		}
+	}
+}
+
+// String is the text of Append.
+func (f Fixed) String() string { return string(f.Append(nil)) }
+
+// MarshalText is the text of Append; JSON carries it as a string, so that no reader makes a float of it unasked.
+func (f Fixed) MarshalText() ([]byte, error) { return f.Append(nil), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (f *Fixed) UnmarshalText(b []byte) error {
+	v, ok := ParseFixed(string(b))
+	if !ok {
+		return &FixedError{Text: string(b)}
+	}
+	*f = v
+	return nil
+}
+
+// A FixedError is text that is not a plain decimal with at most six decimals within ±9.2e12.
+type FixedError struct{ Text string }
+
+func (e *FixedError) Error() string {
+	return "not a plain decimal with at most six decimals: " + e.Text
+}
+
+// Sum is an exact sum of Fixed values: 128 bits, two's complement. The zero value is 0.
+type Sum struct {
+	Hi int64
+	Lo uint64
+}
+
+// Add is s + f.
+func (s Sum) Add(f Fixed) Sum {
+	lo, carry := bits.Add64(s.Lo, uint64(f), 0)
+	return Sum{Hi: s.Hi + int64(f)>>63 + int64(carry), Lo: lo}
+}
+
+// Plus is s + o.
+func (s Sum) Plus(o Sum) Sum {
+	lo, carry := bits.Add64(s.Lo, o.Lo, 0)
+	return Sum{Hi: s.Hi + o.Hi + int64(carry), Lo: lo}
+}
+
+// Minus is s - o.
+func (s Sum) Minus(o Sum) Sum {
+	lo, borrow := bits.Sub64(s.Lo, o.Lo, 0)
+	return Sum{Hi: s.Hi - o.Hi - int64(borrow), Lo: lo}
+}
+
+// Cmp compares s with n·f exactly, n >= 0: -1, 0 or +1. So a mean is compared with a limit without being rounded.
+func (s Sum) Cmp(f Fixed, n int64) int {
+	p := mul(f, n)
+	switch {
+	case s.Hi < p.Hi || s.Hi == p.Hi && s.Lo < p.Lo:
+		return -1
+	case s == p:
+		return 0
+	}
+	return 1
+}
+
+// Mean is s/n rounded once to a millionth, half to even (GB/T 8170). n must be positive and the mean within Fixed's range, which
+// it is for a sum of n Fixed values.
+func (s Sum) Mean(n int64) Fixed {
+	neg := s.Hi < 0
+	hi, lo := uint64(s.Hi), s.Lo
+	if neg {
+		var carry uint64
+		lo, carry = bits.Add64(^lo, 1, 0)
+		hi = ^hi + carry
+	}
+	q, r := bits.Div64(hi%uint64(n), lo, uint64(n))
+	if half := uint64(n) - r; r > half || r == half && q&1 == 1 {
+		q++
+	}
+	if neg {
+		return -Fixed(q)
+	}
+	return Fixed(q)
+}
+
+// mul is f·n, exact.
+func mul(f Fixed, n int64) Sum {
+	u := uint64(f)
+	if f < 0 {
+		u = -u
+	}
+	hi, lo := bits.Mul64(u, uint64(n))
+	if f < 0 {
+		return Sum{}.Minus(Sum{Hi: int64(hi), Lo: lo})
+	}
+	return Sum{Hi: int64(hi), Lo: lo}
+}
+
+// divHalfEven is a/b rounded half to even; b > 0.
+func divHalfEven(a, b int64) int64 {
+	q, r := a/b, a%b
+	if r < 0 {
+		r = -r
+	}
+	if half := b - r; r > half || r == half && q&1 != 0 {
+		if a < 0 {
+			return q - 1
+		}
+		return q + 1
+	}
+	return q
+}
