@@ -1,0 +1,10 @@
+// Package hj212 is the codec of HJ/T 212-2005 and HJ 212-2017: frames out of a byte stream, the data segment's fields, the CP body's
+// factor groups with exact decimals, and the host's two answers, 9013 and 9014.
+//
+// It is pure: no clock, no I/O, no goroutine. Everything it returns aliases the bytes it was given; copy what must outlive them.
+//
+//	bytes -> Framer.Next -> Frame -> Message.Parse -> Message -> AppendDataAck | AppendNoticeAck
+//
+// A fault of the envelope refuses the span of bytes, under a named Reason, and never a good frame beside it. A segment is never
+// refused because its content is odd: it is delivered with its Quality.
+package hj212

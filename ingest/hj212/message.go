@@ -1,0 +1,259 @@
+package hj212
+
+import "bytes"
+
+// standardData is the longest data segment of the standards, in bytes (HJ 212-2017 table 2).
+const standardData = 1024
+
+// A Message is a parsed data segment (HJ 212-2017 6.3.2, table 3). The slices of bytes alias the segment given to Parse and live as
+// long as it; the other slices belong to the Message and live until its next Parse. A field of the header is nil when absent and
+// empty when sent empty.
+type Message struct {
+	QN, ST, CN, PW, MN []byte
+	Flag               FrameFlag
+	HasFlag            bool    // Flag was there and in 0..255
+	PNUM, PNO          int     // 1..9999; 0 when absent or odd
+	CP                 []byte  // between the two "&&"; nil when there is no CP
+	DataTime           []byte  // the CP's first
+	Pairs              []Pair  // the whole CP in order
+	Groups             []Group // the factors of the CP, in order of first appearance
+	Quality            Quality
+}
+
+// Parse reads a data segment, in any order of fields, with ";" or "," between them and blanks around them. Nothing that a segment holds
+// makes it fail but holding no field at all: then the error is a *ParseError of ReasonSegment. Its slices are reused, so a warm
+// Message is parsed into without allocation.
+func (m *Message) Parse(data []byte) error {
+	*m = Message{Pairs: m.Pairs[:0], Groups: m.Groups[:0]}
+	if len(data) > standardData {
+		m.Quality |= Oversize
+	}
+	header, trailer := m.splitCP(data)
+	fields := m.header(header)
+	if n := m.header(trailer); n > 0 {
+		m.Quality |= FlagAfterCP
+		fields += n
+	}
+	m.parseCP()
+	if fields == 0 && len(m.Pairs) == 0 && m.Quality&NoCP != 0 {
+		return &ParseError{ReasonSegment, 0, "no field"}
+	}
+	m.check()
+	return nil
+}
+
+// Version is the edition that the sender speaks, for answers to it: that of Flag, and without a Flag 2017 when the MN has that
+// edition's 24 characters, else 2005.
+func (m *Message) Version() uint8 {
+	switch {
+	case m.HasFlag:
+		return m.Flag.Version()
+	case len(m.MN) == 24:
+		return Version2017
+	}
+	return Version2005
+}
+
+// splitCP sets m.CP and returns the header fields before and behind it.
+func (m *Message) splitCP(data []byte) (header, trailer []byte) {
+	open := bytes.Index(data, []byte("&&"))
+	if open < 0 {
+		return m.splitBareCP(data)
+	}
+	// "CP" and "=" may have blanks around them, and no separator in front ("Flag=5CP=", printed in HJ 212-2017 C.19).
+	header = bytes.TrimRight(data[:open], " =")
+	if n := len(header) - 2; n >= 0 && equalFold(header[n:], "CP") {
+		header = header[:n]
+	} else {
+		header = data[:open]
+		m.Quality |= NoCP
+	}
+	body := data[open+2:]
+	m.CP = body
+	if end := bytes.LastIndex(body, []byte("&&")); end >= 0 {
+		m.CP, trailer = body[:end], body[end+2:]
+	} else {
+		m.Quality |= UnclosedCP
+	}
+	return header, trailer
+}
+
+// splitBareCP looks for a CP without any "&&": it runs to the end of the segment.
+func (m *Message) splitBareCP(data []byte) (header, trailer []byte) {
+	for i := 0; i+3 <= len(data); i++ {
+		if equalFold(data[i:i+3], "CP=") {
+			m.CP = data[i+3:]
+			m.Quality |= UnclosedCP
+			return data[:i], nil
+		}
+	}
+	m.Quality |= NoCP
+	return data, nil
+}
+
+// header reads fields up to the end of b and returns how many there were.
+func (m *Message) header(b []byte) (fields int) {
+	for len(b) > 0 {
+		var field []byte
+		field, b = nextField(b)
+		if len(field) == 0 {
+			continue
+		}
+		key, value, ok := splitPair(field)
+		if !ok {
+			m.Quality |= BareField
+			continue
+		}
+		fields++
+		m.field(key, value)
+	}
+	return fields
+}
+
+// field takes one header field.
+func (m *Message) field(key, value []byte) {
+	var text *[]byte
+	switch {
+	case equalFold(key, "QN"):
+		text = &m.QN
+	case equalFold(key, "ST"):
+		text = &m.ST
+	case equalFold(key, "CN"):
+		text = &m.CN
+	case equalFold(key, "PW"):
+		text = &m.PW
+	case equalFold(key, "MN"):
+		text = &m.MN
+	case equalFold(key, "Flag"):
+		m.flag(value)
+		return
+	case equalFold(key, "PNUM"):
+		m.packets(&m.PNUM, value)
+		return
+	case equalFold(key, "PNO"):
+		if m.PNUM == 0 {
+			m.Quality |= PacketOrder // taken back by check when no PNUM follows
+		}
+		m.packets(&m.PNO, value)
+		return
+	default:
+		m.Quality |= UnknownField
+		return
+	}
+	if *text != nil {
+		m.Quality |= RepeatedField
+		return
+	}
+	*text = value
+}
+
+func (m *Message) flag(value []byte) {
+	n, ok := parseUint(value, 255)
+	switch {
+	case m.HasFlag:
+		m.Quality |= RepeatedField
+	case !ok:
+		m.Quality |= OddFlag
+	default:
+		m.Flag, m.HasFlag = FrameFlag(n), true
+	}
+}
+
+func (m *Message) packets(field *int, value []byte) {
+	n, ok := parseUint(value, 9999)
+	switch {
+	case *field != 0:
+		m.Quality |= RepeatedField
+	case !ok || n == 0:
+		m.Quality |= OddPackets
+	default:
+		*field = n
+	}
+}
+
+// check sets the qualities that take more than one field to see.
+func (m *Message) check() {
+	if len(m.QN) == 0 {
+		m.Quality |= NoQN
+	} else if _, ok := ParseTime(m.QN); !ok || len(m.QN) != 17 {
+		m.Quality |= OddQN
+	}
+	if m.PNUM == 0 {
+		m.Quality &^= PacketOrder
+	}
+	if m.PNO > m.PNUM && m.PNUM > 0 {
+		m.Quality |= OddPackets
+	}
+	if !m.HasFlag {
+		if m.Quality&OddFlag == 0 {
+			m.Quality |= NoFlag
+		}
+		return
+	}
+	if m.Flag.Version() > Version2025 {
+		m.Quality |= UnknownVersion
+	}
+	switch {
+	case m.Flag.HasPackets() && (m.PNUM == 0 || m.PNO == 0):
+		m.Quality |= PacketsMissing
+	case !m.Flag.HasPackets() && (m.PNUM > 0 || m.PNO > 0):
+		m.Quality |= OddPackets
+	}
+}
+
+// nextField cuts b at its first separator.
+func nextField(b []byte) (field, rest []byte) {
+	for i, c := range b {
+		if c == ';' || c == ',' {
+			return trim(b[:i]), b[i+1:]
+		}
+	}
+	return trim(b), nil
+}
+
+// splitPair cuts a field at its first "=" and trims both sides; ok is false when there is none, and key is then the field.
+func splitPair(field []byte) (key, value []byte, ok bool) {
+	i := bytes.IndexByte(field, '=')
+	if i < 0 {
+		return field, nil, false
+	}
+	return trim(field[:i]), trim(field[i+1:]), true
+}
+
+// trim cuts spaces and tabs off both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// equalFold compares b with an ASCII word, case apart.
+func equalFold(b []byte, word string) bool {
+	if len(b) != len(word) {
+		return false
+	}
+	for i, c := range b {
+		w := word[i]
+		if c != w && (c|0x20 != w|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// parseUint reads one or more decimal digits of a number up to limit.
+func parseUint(b []byte, limit int) (n int, ok bool) {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n = n*10 + int(c-'0'); n > limit {
+			return 0, false
+		}
+	}
+	return n, len(b) > 0
+}
