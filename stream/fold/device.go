@@ -1,0 +1,240 @@
+package fold
+
+import (
+	"fmt"
+	"math"
+
+	"outfall/stream/integrity"
+	"outfall/stream/window"
+	"outfall/telemetry"
+)
+
+// presence is what the offline timer knows of a device.
+type presence uint8
+
+const (
+	unseen  presence = iota // registered, no frame yet
+	online                  // a frame within OfflineAfter
+	offline                 // said so by a finding
+)
+
+// A device is the state of one data logger. Times are milliseconds since 1970, windows are counted by their index.
+type device struct {
+	mn        string
+	reg       telemetry.Device
+	known     bool // in the registry
+	deadline  int64
+	heapIndex int
+
+	presence  presence
+	since     int64 // first sight
+	lastFrame int64 // receipt; 0: none
+	lastData  int64 // greatest DataTime taken
+	frames    int64
+	rejects   int64
+
+	recent  recentRing
+	slots   integrity.Slots
+	hours   window.Ring // completeness of hours: flags and revisions only
+	days    window.Ring
+	series  []*series // sorted by wire code
+	dirty   bool      // a closed window changed: publish it at the next tick
+	quality uint32    // odd forms reported on qualityDay
+	qualDay int64
+
+	nextSlot int64 // index of the first slot that the clock has not closed
+	nextHour int64
+	nextDay  int64
+
+	statusDirty bool
+	statusAt    int64
+}
+
+func newDevice(mn string, now int64) *device {
+	d := &device{
+		mn: mn, since: now, slots: integrity.NewSlots(), hours: window.NewRing(hourCells), days: window.NewRing(dayCells),
+		statusAt: now, deadline: math.MaxInt64,
+	}
+	d.reg.MinuteInterval = 1
+	d.startClocks(now)
+	return d
+}
+
+// startClocks begins the tumbling windows that the clock closes at the ones that hold now.
+func (d *device) startClocks(now int64) {
+	minute := now / 60_000
+	d.nextSlot = minute / d.interval()
+	d.nextHour = minute / 60
+	d.nextDay = dayOf(minute)
+}
+
+// interval is the length of a minute slot in minutes.
+func (d *device) interval() int64 { return int64(d.reg.MinuteInterval) }
+
+// dayOf is the natural day of UTC+8 that holds a minute; dayStart is that day's first minute.
+func dayOf(minute int64) int64 { return (minute + 8*60) / 1440 }
+
+func dayStart(day int64) int64 { return day*1440 - 8*60 }
+
+// register takes over a registry entry.
+func (s *State) register(d *device, reg telemetry.Device) {
+	if reg.Validate() != nil {
+		return // written by something that is not this project; the entry stays in the journal
+	}
+	sameSlots := d.reg.MinuteInterval == reg.MinuteInterval
+	first := !d.known
+	d.reg, d.known = reg, !reg.Removed
+	switch {
+	case first:
+		d.since = s.nowMs()
+		d.startClocks(d.since)
+	case !sameSlots:
+		d.nextSlot = s.nowMs() / 60_000 / d.interval()
+	}
+	if !sameSlots {
+		for _, sr := range d.series {
+			sr.minutes, sr.pending, sr.rollFrom = window.NewRing(minuteCells), window.NewRing(pendingCells), noRoll
+		}
+	}
+	d.statusDirty = true
+	s.rebind(d)
+}
+
+// seen notes a frame's arrival: presence, counters, the end of a silence.
+func (s *State) seen(d *device, received int64) {
+	d.frames++
+	d.statusDirty = true
+	if d.presence == offline {
+		from := d.lastFrame
+		if from == 0 {
+			from = d.since
+		}
+		s.find(d, telemetry.Finding{Kind: telemetry.FindingOnline, Start: msTimePtr(from), End: msTimePtr(received), Count: 1,
+			Detail: fmt.Sprintf("frames again after %d s of silence", (received-from)/1000)})
+		d.statusAt = 0 // publish at the next tick
+	}
+	if d.presence == unseen {
+		d.statusAt = 0
+	}
+	d.presence = online
+	d.lastFrame = max(d.lastFrame, received)
+}
+
+// offlineAt is when silence makes the device offline.
+func (d *device) offlineAt() int64 {
+	if !d.known || d.presence == offline {
+		return math.MaxInt64
+	}
+	return max(d.lastFrame, d.since) + int64(d.reg.OfflineAfter)*1000
+}
+
+// statusEvery is the shortest interval between two status records of a device, statusRepeat the longest.
+const (
+	statusEvery  = 60_000
+	statusRepeat = 3_600_000
+)
+
+func (d *device) statusDue() int64 {
+	switch {
+	case !d.known:
+		return math.MaxInt64
+	case d.statusDirty:
+		return d.statusAt + statusEvery
+	}
+	return d.statusAt + statusRepeat
+}
+
+// nextDeadline is the earliest log clock at which runTimers has something to do. Windows of a device that is not in the registry do
+// not close: nobody expects its data.
+func (d *device) nextDeadline() int64 {
+	if !d.known {
+		return math.MaxInt64
+	}
+	if d.dirty {
+		return 0
+	}
+	return min(
+		(d.nextSlot+1)*d.interval()*60_000+graceMs,
+		(d.nextHour+1)*3_600_000+graceMs, // the day's end is an hour's end too
+		d.offlineAt(), d.statusDue())
+}
+
+// openAlarms is the number of the device's alarms that are raised and not cleared.
+func (d *device) openAlarms() int {
+	n := 0
+	for _, sr := range d.series {
+		for i := range sr.bindings {
+			if sr.bindings[i].m.Open {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// runTimers does everything of d that is due at the log clock now, in a fixed order.
+func (s *State) runTimers(d *device, now int64) {
+	if !d.known {
+		return
+	}
+	s.closeSlots(d, now)
+	s.closeHours(d, now)
+	s.closeDays(d, now)
+	if d.dirty {
+		s.flushRevisions(d)
+	}
+	if now >= d.offlineAt() {
+		s.goOffline(d, now)
+	}
+	if now >= d.statusDue() {
+		s.status(d, now)
+	}
+}
+
+func (s *State) goOffline(d *device, now int64) {
+	from := max(d.lastFrame, d.since)
+	d.presence, d.statusDirty, d.statusAt = offline, true, 0
+	s.find(d, telemetry.Finding{Kind: telemetry.FindingOffline, Start: msTimePtr(from), End: msTimePtr(now), Count: 1,
+		Detail: fmt.Sprintf("no frame for %d s, limit %d s", (now-from)/1000, d.reg.OfflineAfter)})
+}
+
+func (s *State) status(d *device, now int64) {
+	d.statusDirty, d.statusAt = false, now
+	st := telemetry.Status{MN: d.mn, Outlet: d.reg.Outlet, Online: d.presence == online, LastFrame: msTime(d.lastFrame),
+		LastData: msTime(d.lastData), Frames: d.frames, Rejects: d.rejects, OpenAlarms: d.openAlarms(), At: msTime(now)}
+	s.out.put(telemetry.TopicStatus, d.mn, telemetry.AppendJSON(nil, &st))
+	l := s.out.start("device", "", d, "")
+	l.bool("online", st.Online)
+	l.int("frames", st.Frames)
+	l.int("rejects", st.Rejects)
+	l.int("open_alarms", int64(st.OpenAlarms))
+	s.out.end(l, now)
+}
+
+// A recentRing remembers the newest data frames of a device, to tell a resend from news (HJ 212-2017 leaves open whether a resend
+// keeps its QN).
+type recentRing struct {
+	entries [recentFrames]recentFrame
+	next    int
+}
+
+const recentFrames = 64 // a backfilling logger has at most a few dozen frames without an answer
+
+type recentFrame struct {
+	content uint64 // hash of CN, PNO and CP
+	qn      uint64 // hash of CN and QN; 0: no QN
+}
+
+// seen reports whether the ring holds the content, or the QN with other content, and adds the frame.
+func (r *recentRing) seen(f recentFrame) (duplicate, reusedQN bool) {
+	for i := range r.entries {
+		e := &r.entries[i]
+		if e.content == f.content {
+			return true, false
+		}
+		reusedQN = reusedQN || f.qn != 0 && e.qn == f.qn
+	}
+	r.entries[r.next] = f
+	r.next = (r.next + 1) % recentFrames
+	return false, reusedQN
+}

@@ -1,0 +1,131 @@
+package fold
+
+import (
+	"strconv"
+	"time"
+
+	"outfall/telemetry"
+)
+
+// outputs collects what one entry causes and numbers it per topic.
+type outputs struct {
+	entry *telemetry.Entry
+	emit  func(telemetry.Output)
+	ord   [8]int32 // next ordinal, by topic
+	lines []byte   // line protocol of the device at hand, not yet emitted
+}
+
+func (o *outputs) begin(e *telemetry.Entry, emit func(telemetry.Output)) {
+	o.entry, o.emit, o.ord, o.lines = e, emit, [8]int32{}, o.lines[:0]
+}
+
+func (o *outputs) put(t telemetry.Topic, mn string, value []byte) {
+	o.emit(telemetry.Output{Topic: t, MN: mn, Value: value, Pos: telemetry.Position{Source: o.entry.Offset, Ordinal: o.ord[t]}})
+	o.ord[t]++
+}
+
+// flushPoints emits the collected lines as one record.
+func (o *outputs) flushPoints(mn string) {
+	if n := len(o.lines); n > 0 {
+		o.put(telemetry.TopicPoints, mn, append([]byte(nil), o.lines[:n-1]...)) // without the last newline
+		o.lines = o.lines[:0]
+	}
+}
+
+// find emits a finding about d; the caller sets Kind, Detail, Count and what else it knows.
+func (s *State) find(d *device, f telemetry.Finding) {
+	s.stats.Findings++
+	f.MN, f.Outlet, f.Offset, f.At = d.mn, d.reg.Outlet, s.out.entry.Offset, msTime(s.nowMs())
+	s.out.put(telemetry.TopicFindings, d.mn, telemetry.AppendJSON(nil, &f))
+}
+
+// A line builds one line of InfluxDB line protocol: tags sorted by key, fields in the order of the calls.
+type line struct {
+	b      []byte
+	fields int
+}
+
+// start begins a line with the tags that the measurements of a device have, sorted by key; cn and factor are left out when empty. More
+// tags, sorted and after "outlet", come as key and value pairs.
+func (o *outputs) start(measurement, cn string, d *device, factor string, more ...string) line {
+	b := append(o.lines, measurement...)
+	if cn != "" {
+		b = appendTag(b, "cn", cn)
+	}
+	if factor != "" {
+		b = appendTag(b, "factor", factor)
+	}
+	b = appendTag(b, "mn", d.mn)
+	if d.reg.Outlet != "" {
+		b = appendTag(b, "outlet", d.reg.Outlet)
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		b = appendTag(b, more[i], more[i+1])
+	}
+	return line{b: b}
+}
+
+// end closes the line at a time in milliseconds.
+func (o *outputs) end(l line, ms int64) {
+	l.b = append(l.b, ' ')
+	l.b = strconv.AppendInt(l.b, ms*1_000_000, 10)
+	o.lines = append(l.b, '\n')
+}
+
+func (l *line) key(name string) {
+	if l.fields == 0 {
+		l.b = append(l.b, ' ')
+	} else {
+		l.b = append(l.b, ',')
+	}
+	l.fields++
+	l.b = append(append(l.b, name...), '=')
+}
+
+func (l *line) fixed(name string, f telemetry.Fixed) { l.key(name); l.b = f.Append(l.b) }
+
+func (l *line) int(name string, n int64) {
+	l.key(name)
+	l.b = append(strconv.AppendInt(l.b, n, 10), 'i')
+}
+
+func (l *line) bool(name string, v bool) { l.key(name); l.b = strconv.AppendBool(l.b, v) }
+
+// text writes a string field. Line feeds become spaces: some readers of the topic split at them.
+func (l *line) text(name string, v []byte) {
+	l.key(name)
+	l.b = append(l.b, '"')
+	for _, c := range v {
+		switch c {
+		case '"', '\\':
+			l.b = append(l.b, '\\', c)
+		case '\n', '\r':
+			l.b = append(l.b, ' ')
+		default:
+			l.b = append(l.b, c)
+		}
+	}
+	l.b = append(l.b, '"')
+}
+
+func appendTag(b []byte, key, value string) []byte {
+	b = append(append(append(b, ','), key...), '=')
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; c {
+		case ',', '=', ' ', '\\':
+			b = append(b, '\\', c)
+		case '\n', '\r':
+			b = append(b, '_')
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func msTimePtr(ms int64) *time.Time {
+	t := msTime(ms)
+	return &t
+}

@@ -1,0 +1,255 @@
+package fold
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"outfall/ingest/hj212"
+	"outfall/rules"
+	"outfall/stream/integrity"
+	"outfall/stream/window"
+	"outfall/telemetry"
+)
+
+// A series is one factor of one device.
+type series struct {
+	wire    string // the code as the device sends it; 2005 codes stay what they are
+	factor  string // the code in outputs and rules: the 2017 successor of a 2005 code
+	unit    string // by the factor table; empty: unknown code
+	pending window.Ring
+	minutes window.Ring // by slot; one value per slot
+	hours   window.Ring
+	days    window.Ring
+	filled  integrity.Set // slots that have a minute value
+	// lastSlot is the newest slot published, math.MinInt64 before the first. Rolling means end with it.
+	lastSlot int64
+	// rollFrom is the oldest slot that came late: rolling means behind it change. noRoll: none.
+	rollFrom int64
+	instants [recentInstants]instantSeen
+	oddDay   int64 // the day on which a finding about this series' values was last made
+	bindings []binding
+}
+
+const (
+	noRoll         = math.MaxInt64
+	noSlot         = math.MinInt64
+	recentInstants = 8
+	maxSeries      = 256 // factors of one device; a frame cannot make the state grow without bound
+)
+
+type instantSeen struct {
+	at    int64
+	value telemetry.Fixed
+}
+
+// seriesOf finds or makes the series of a wire code. nil: the device has too many already.
+func (s *State) seriesOf(d *device, code []byte, at int64) *series {
+	i, found := slices.BinarySearchFunc(d.series, code, func(sr *series, c []byte) int { return cmpString(sr.wire, c) })
+	if found {
+		return d.series[i]
+	}
+	f, known := telemetry.LookupFactor(string(code))
+	if len(d.series) >= maxSeries || len(code) > 64 {
+		return nil
+	}
+	sr := newSeries(string(code))
+	sr.factor, sr.unit = f.Code, f.Unit
+	if !known {
+		sr.factor = printable(code)
+		s.find(d, telemetry.Finding{Kind: telemetry.FindingUnknownCode, Factor: sr.factor, Start: msTimePtr(at), Count: 1,
+			Detail: "not in HJ 212-2017 annex B; kept under its own code"})
+	}
+	d.series = slices.Insert(d.series, i, sr)
+	s.bind(d, sr)
+	return sr
+}
+
+func newSeries(wire string) *series {
+	return &series{wire: wire, pending: window.NewRing(pendingCells), minutes: window.NewRing(minuteCells), hours: window.NewRing(hourCells),
+		days: window.NewRing(dayCells), filled: integrity.NewSet(), lastSlot: noSlot, rollFrom: noRoll}
+}
+
+func cmpString(a string, b []byte) int {
+	n := min(len(a), len(b))
+	for i := 0; i < n; i++ {
+		if a[i] != b[i] {
+			return int(a[i]) - int(b[i])
+		}
+	}
+	return len(a) - len(b)
+}
+
+// fixed reads a value of a group. ok is false for a value that is absent, no number, or out of range.
+func fixed(v *hj212.Value) (f telemetry.Fixed, ok bool) {
+	if v.Text == nil || !v.Numeric {
+		return 0, false
+	}
+	return telemetry.FixedFromDecimal(v.Num.Mant, v.Num.Exp)
+}
+
+// oddValue reports a value that is no number, once a series and day.
+func (s *State) oddValue(d *device, o *observation, text []byte) {
+	*o.allGood = false
+	day := dayOf(o.at / 60_000)
+	if o.series.oddDay == day {
+		return
+	}
+	o.series.oddDay = day
+	s.find(d, telemetry.Finding{Kind: telemetry.FindingNotNumeric, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn),
+		Start: msTimePtr(o.at), Count: 1, Detail: fmt.Sprintf("value %q is no number within ±9.2e12; first of the day", printable(text))})
+}
+
+// instant takes a real-time value (CN 2011): a point always; valid numbers also enter the slot that is still open, and the instant rules.
+func (s *State) instant(d *device, o *observation) {
+	v := &o.group.Values[hj212.Rtd]
+	if o.series == nil || v.Text == nil {
+		return
+	}
+	value, numeric := fixed(v)
+	if numeric && s.instantAgain(d, o, value) {
+		return
+	}
+	l := s.out.start("instant", "", d, o.series.factor)
+	if numeric {
+		l.fixed("value", value)
+	}
+	if zs, ok := fixed(&o.group.Values[hj212.ZsRtd]); ok {
+		l.fixed("zs", zs)
+	}
+	if !numeric {
+		l.text("text", v.Text)
+	}
+	s.endObserved(l, o, numeric && o.valid, o.at)
+	if !numeric {
+		s.oddValue(d, o, v.Text)
+		return
+	}
+	if !o.valid {
+		return
+	}
+	slot := o.at / 60_000 / d.interval()
+	if slot >= d.nextSlot {
+		if c := o.series.pending.Touch(slot); c != nil {
+			c.Add(value, value, value)
+		}
+	}
+	s.judge(d, o.series, telemetry.StatInstant, judged{start: o.at, end: o.at, measure: rules.Measure{Sum: telemetry.Sum{}.Add(value), N: 1}, valid: 1, due: 1})
+}
+
+// endObserved closes the line of a value as sent, with its mark.
+func (s *State) endObserved(l line, o *observation, valid bool, at int64) {
+	l.bool("valid", valid)
+	if o.group.Flag != nil {
+		l.text("flag", o.group.Flag)
+	}
+	s.out.end(l, at)
+}
+
+// instantAgain reports a real-time value whose time the series has had already.
+func (s *State) instantAgain(d *device, o *observation, value telemetry.Fixed) bool {
+	ring := &o.series.instants
+	for i := range ring {
+		if ring[i].at != o.at {
+			continue
+		}
+		s.again(d, o, ring[i].value == value, ring[i].value, value)
+		return true
+	}
+	copy(ring[1:], ring[:recentInstants-1])
+	ring[0] = instantSeen{o.at, value}
+	return false
+}
+
+// again reports data for a time that is filled: the same is a duplicate, another value a conflict. Neither changes anything.
+func (s *State) again(d *device, o *observation, same bool, had, got telemetry.Fixed) {
+	f := telemetry.Finding{Kind: telemetry.FindingConflict, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1}
+	if same {
+		s.stats.Duplicates++
+		f.Kind, f.Detail = telemetry.FindingDuplicate, "the value came before; ignored"
+	} else {
+		f.Detail = fmt.Sprintf("%s is recorded for this time, %s came later; ignored", had, got)
+	}
+	s.find(d, f)
+}
+
+// reported takes the device's own hour and day data (CN 2061, 2031): points beside ours, never part of them.
+func (s *State) reported(d *device, o *observation) {
+	if o.series != nil {
+		s.reportedLine(d, o)
+	}
+}
+
+func (s *State) reportedLine(d *device, o *observation) {
+	l := s.out.start("reported", string(o.cn), d, o.series.factor)
+	for i := range o.group.Values {
+		v := &o.group.Values[i]
+		if f, ok := fixed(v); ok {
+			l.fixed(fieldNames[i], f)
+		} else if v.Text != nil {
+			l.text(fieldNames[i]+"_text", v.Text)
+		}
+	}
+	s.endObserved(l, o, o.valid, o.at)
+}
+
+var fieldNames = [...]string{hj212.Rtd: "rtd", hj212.Avg: "avg", hj212.Min: "min", hj212.Max: "max", hj212.Cou: "cou",
+	hj212.ZsRtd: "zs_rtd", hj212.ZsAvg: "zs_avg", hj212.ZsMin: "zs_min", hj212.ZsMax: "zs_max"}
+
+// minuteRecord takes a factor of the device's minute data (CN 2051; DataTime is the start of the period).
+func (s *State) minuteRecord(d *device, o *observation) {
+	if o.series == nil {
+		*o.allGood = false
+		return
+	}
+	avg, numeric := fixed(&o.group.Values[hj212.Avg])
+	if !numeric || !o.valid {
+		*o.allGood = *o.allGood && o.group.Values[hj212.Avg].Text == nil && o.valid
+		s.reportedLine(d, o)
+		if text := o.group.Values[hj212.Avg].Text; text != nil && !numeric {
+			s.oddValue(d, o, text)
+		}
+		return
+	}
+	low, high := avg, avg
+	if v, ok := fixed(&o.group.Values[hj212.Min]); ok {
+		low = v
+	}
+	if v, ok := fixed(&o.group.Values[hj212.Max]); ok {
+		high = v
+	}
+	slot := o.at / 60_000 / d.interval()
+	sr := o.series
+	if sr.filled.Has(slot * d.interval()) {
+		cell := sr.minutes.At(slot)
+		if cell == nil || cell.N == 0 {
+			s.find(d, telemetry.Finding{Kind: telemetry.FindingConflict, Factor: sr.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1,
+				Detail: fmt.Sprintf("the slot is filled and its value no longer held; %s ignored", avg)})
+			return
+		}
+		if cell.Flags&window.FromRecord != 0 {
+			s.again(d, o, cell.Mean() == avg && cell.Min == low && cell.Max == high, cell.Mean(), avg)
+			return
+		}
+	}
+	s.fillSlot(d, sr, slot, avg, low, high, window.FromRecord, o.group)
+}
+
+// markSlot notes that the minute record of a time has come.
+func (s *State) markSlot(d *device, at int64, good bool) {
+	minute := at / 60_000 / d.interval() * d.interval()
+	d.slots.Mark(minute, good)
+	hour, day := minute/60, dayOf(minute)
+	if hour < d.nextHour {
+		if c := d.hours.Touch(hour); c != nil {
+			c.Flags |= window.Dirty
+			d.dirty = true
+		}
+	}
+	if day < d.nextDay {
+		if c := d.days.Touch(day); c != nil {
+			c.Flags |= window.Dirty
+			d.dirty = true
+		}
+	}
+}

@@ -1,0 +1,217 @@
+// Package fold is the pure function at the heart of the project: the state of a partition's devices, and what each journal entry does
+// to it. It has no clock, no randomness, no I/O and no floating point: the same entries give the same outputs, byte for byte, on any
+// machine, from a snapshot or from the beginning.
+package fold
+
+import (
+	"container/heap"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"outfall/ingest/hj212"
+	"outfall/rules"
+	"outfall/telemetry"
+)
+
+// Limits of the fold. They are part of the arithmetic: changing one changes published results.
+const (
+	graceMs   = 90_000         // a window closes this long after its end, by the log clock
+	futureMs  = 10 * 60_000    // DataTime further ahead of receipt than this is refused (clock guard)
+	horizonMs = 72 * 3_600_000 // DataTime further behind receipt than this no longer corrects windows
+	slotsKept = 35 * 24 * 60   // minutes of slot bitmaps
+
+	minuteCells  = 60 // slots of the minute ring: the rolling hour
+	pendingCells = 16 // slots that wait for their record: ten minutes of clock error and the grace
+	hourCells    = 75 // the horizon, and an hour of clock error on either side
+	dayCells     = 8
+)
+
+// State is everything known about one partition: its log clock, the rule set in force and its devices.
+type State struct {
+	partition int32
+	clock     int64 // log clock, ms since 1970; 0 before the first tick
+	rules     *rules.RuleSet
+	devices   map[string]*device
+	due       dueHeap
+	stats     Stats
+
+	msg     hj212.Message // scratch of one frame
+	out     outputs       // of the entry at hand
+	scratch []*device
+}
+
+// Stats counts what the fold has seen since the beginning of the journal.
+type Stats struct {
+	Devices    int   // registered
+	OpenAlarms int   // raised and not cleared
+	Online     int   // devices with a frame within OfflineAfter
+	Frames     int64 // frames folded
+	Duplicates int64 // of them: data that had been there already
+	Findings   int64
+}
+
+// New makes the empty state of a partition.
+func New(partition int32) *State {
+	return &State{partition: partition, devices: map[string]*device{}}
+}
+
+// Clock is the log clock: the time of the greatest tick folded; zero before the first.
+func (s *State) Clock() time.Time {
+	if s.clock == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.clock).UTC()
+}
+
+// Stats is a summary for people; it is not part of any output.
+func (s *State) Stats() Stats {
+	st := s.stats
+	for _, d := range s.devices {
+		if d.known {
+			st.Devices++
+		}
+		if d.presence == online {
+			st.Online++
+		}
+		st.OpenAlarms += d.openAlarms()
+	}
+	return st
+}
+
+// Apply folds one entry and hands every output to emit, in order. Entries of a partition must come in the order of their offsets. A
+// value that cannot be read changes nothing but the counters: the journal is never wrong, only not understood.
+func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
+	s.out.begin(e, emit)
+	switch e.Kind {
+	case telemetry.KindTick:
+		var t telemetry.Tick
+		if json.Unmarshal(e.Value, &t) == nil {
+			s.tick(t.Time.UnixMilli())
+		}
+		return
+	case telemetry.KindRules:
+		if rs, err := rules.ParseRuleSet(e.Value); err == nil {
+			s.setRules(rs)
+		}
+		return
+	case telemetry.KindRegistry:
+		var reg telemetry.Device
+		if json.Unmarshal(e.Value, &reg) == nil && reg.MN == e.MN {
+			s.register(s.device(e.MN), reg)
+		}
+	case telemetry.KindFrame:
+		s.stats.Frames++
+		s.frame(s.device(e.MN), e)
+	case telemetry.KindReject:
+		d := s.device(e.MN)
+		d.rejects++
+		d.statusDirty = true
+		s.find(d, telemetry.Finding{Kind: telemetry.FindingReject, Count: 1,
+			Detail: fmt.Sprintf("%s: %d bytes refused", e.Reason, len(e.Value))})
+	case telemetry.KindSession:
+		s.device(e.MN).statusDirty = true
+	default:
+		return
+	}
+	if d := s.devices[e.MN]; d != nil {
+		s.out.flushPoints(d.mn)
+		s.schedule(d)
+	}
+}
+
+// device is the state of an MN; it is made on first sight.
+func (s *State) device(mn string) *device {
+	d := s.devices[mn]
+	if d == nil {
+		d = newDevice(strings.Clone(mn), s.nowMs())
+		s.devices[d.mn] = d
+		heap.Push(&s.due, d)
+	}
+	return d
+}
+
+// nowMs is the log clock, or the receipt time of the entry at hand while no tick has been seen.
+func (s *State) nowMs() int64 {
+	if s.clock != 0 {
+		return s.clock
+	}
+	return s.out.entry.Received.UnixMilli()
+}
+
+// setRules puts a rule set in force. Alarms of rules that are gone or changed are cleared.
+func (s *State) setRules(rs *rules.RuleSet) {
+	s.rules = rs
+	for _, d := range s.byMN() {
+		s.rebind(d)
+		s.out.flushPoints(d.mn)
+		s.schedule(d)
+	}
+}
+
+// byMN lists the devices in the order of their MN, so that no output depends on the order of a map.
+func (s *State) byMN() []*device {
+	all := make([]*device, 0, len(s.devices))
+	for _, d := range s.devices {
+		all = append(all, d)
+	}
+	sortByMN(all)
+	return all
+}
+
+func sortByMN(ds []*device) {
+	slices.SortFunc(ds, func(a, b *device) int { return strings.Compare(a.mn, b.mn) })
+}
+
+// tick moves the log clock and runs the timers of every device that has one due, in the order of their MN.
+func (s *State) tick(now int64) {
+	if now <= s.clock {
+		return // a duplicate, or the tick of an owner that has just lost the partition
+	}
+	s.clock = now
+	due := s.scratch[:0]
+	for len(s.due) > 0 && s.due[0].deadline <= now {
+		due = append(due, heap.Pop(&s.due).(*device))
+	}
+	sortByMN(due)
+	for _, d := range due {
+		s.runTimers(d, now)
+		s.out.flushPoints(d.mn)
+		d.deadline = d.nextDeadline()
+		heap.Push(&s.due, d)
+	}
+	clear(due)
+	s.scratch = due[:0]
+}
+
+// schedule puts the device where its next deadline belongs.
+func (s *State) schedule(d *device) {
+	if next := d.nextDeadline(); next != d.deadline {
+		d.deadline = next
+		heap.Fix(&s.due, d.heapIndex)
+	}
+}
+
+// dueHeap orders devices by their next deadline. Outputs never depend on the order among equals: see tick.
+type dueHeap []*device
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].deadline < h[j].deadline }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapIndex, h[j].heapIndex = i, j
+}
+func (h *dueHeap) Push(x any) {
+	d := x.(*device)
+	d.heapIndex = len(*h)
+	*h = append(*h, d)
+}
+func (h *dueHeap) Pop() any {
+	old := *h
+	d := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return d
+}

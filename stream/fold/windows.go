@@ -1,0 +1,268 @@
+package fold
+
+import (
+	"fmt"
+	"strings"
+
+	"outfall/ingest/hj212"
+	"outfall/rules"
+	"outfall/stream/integrity"
+	"outfall/stream/window"
+	"outfall/telemetry"
+)
+
+// fillSlot gives a slot its minute value, or replaces one that was made of real-time values, and carries it into the hour, the day
+// and the rolling means. group is the record the value comes from, nil for a slot made of real-time values.
+func (s *State) fillSlot(d *device, sr *series, slot int64, mean, low, high telemetry.Fixed, from window.Flags, group *hj212.Group) {
+	minute := slot * d.interval()
+	hour, day := sr.hours.Touch(minute/60), sr.days.Touch(dayOf(minute))
+	if hour == nil || day == nil {
+		return // beyond the rings: the clock guard lets nothing through that is
+	}
+	if c := sr.pending.At(slot); c != nil {
+		*c = window.Cell{}
+	}
+	cell := sr.minutes.Touch(slot)
+	if cell == nil {
+		cell = &window.Cell{} // older than the rolling hour: published once, not kept
+	}
+	if cell.N > 0 {
+		old := cell.Mean()
+		hour.Remove(old)
+		day.Remove(old)
+		*cell = window.Cell{Rev: cell.Rev, Flags: cell.Flags, Alarmed: cell.Alarmed}
+	}
+	cell.Add(mean, low, high)
+	cell.Flags |= from
+	hour.Add(mean, low, high)
+	day.Add(mean, low, high)
+	sr.filled.Add(minute)
+	hour.Flags |= window.Dirty
+	day.Flags |= window.Dirty
+	d.dirty = d.dirty || minute/60 < d.nextHour || dayOf(minute) < d.nextDay
+	s.publishMinute(d, sr, slot, cell, group)
+}
+
+// publishMinute publishes a slot's mean and, when it is the newest, the rolling means that end with it.
+func (s *State) publishMinute(d *device, sr *series, slot int64, cell *window.Cell, group *hj212.Group) {
+	start := slot * d.interval() * 60_000
+	end := start + d.interval()*60_000
+	s.publish(d, sr, telemetry.StatMinute, start, end, cell, 1, start, group)
+	if slot < sr.lastSlot {
+		sr.rollFrom = min(sr.rollFrom, slot)
+		d.dirty = true
+		return
+	}
+	sr.lastSlot = slot
+	s.rollingHour(d, sr, slot, false)
+	s.rollingDay(d, sr, slot)
+}
+
+// rollingHour publishes the mean of the 60 minutes that end with a slot.
+func (s *State) rollingHour(d *device, sr *series, slot int64, revision bool) {
+	per := 60 / d.interval()
+	sum := sr.minutes.SumOf(slot-per+1, slot+1)
+	if sum.N == 0 {
+		return
+	}
+	if c := sr.minutes.At(slot); c != nil && revision {
+		c.Rev++ // one counter serves a slot's own mean and the rolling one that ends with it
+		sum.Rev = c.Rev
+	}
+	sum.Flags = 0
+	end := (slot + 1) * d.interval() * 60_000
+	s.publishRolling(d, sr, telemetry.StatRolling1, end-3_600_000, end, &sum, int(per))
+}
+
+// rollingDay publishes the mean of the last 23 full hours and the running one up to a slot. The trailing edge moves by the hour, so
+// that a day needs 24 cells and not 1,440; the window's start is published with it.
+func (s *State) rollingDay(d *device, sr *series, slot int64) {
+	last := slot * d.interval()
+	hour := last / 60
+	sum := sr.hours.SumOf(hour-23, hour+1)
+	if sum.N == 0 {
+		return
+	}
+	sum.Rev, sum.Flags = 0, 0
+	start, end := (hour-23)*3_600_000, (slot+1)*d.interval()*60_000
+	s.publishRolling(d, sr, telemetry.StatRolling24, start, end, &sum, int((end-start)/60_000/d.interval()))
+}
+
+func (s *State) publishRolling(d *device, sr *series, stat telemetry.Statistic, start, end int64, sum *window.Cell, due int) {
+	l := s.out.start("mean", "", d, sr.factor, "stat", string(stat))
+	meanFields(&l, sum, due)
+	l.int("start", start/1000)
+	s.out.end(l, end)
+	s.judge(d, sr, stat, judged{start: start, end: end, measure: rules.Measure{Sum: sum.Sum, N: int64(sum.N)}, valid: int64(sum.N), due: int64(due)})
+}
+
+func meanFields(l *line, c *window.Cell, due int) {
+	l.fixed("avg", c.Mean())
+	l.fixed("min", c.Min)
+	l.fixed("max", c.Max)
+	l.int("count", int64(c.N))
+	l.int("due", int64(due))
+	l.int("rev", int64(c.Rev))
+}
+
+// shareOf is n/due in millionths, at most one.
+func shareOf(n int32, due int) telemetry.Fixed {
+	if due <= 0 || int(n) >= due {
+		return telemetry.FixedOne
+	}
+	return telemetry.Fixed(int64(n) * int64(telemetry.FixedOne) / int64(due))
+}
+
+// publish publishes a tumbling window, as a revision when it has been published before, and judges it. at is the point's time.
+func (s *State) publish(d *device, sr *series, stat telemetry.Statistic, start, end int64, cell *window.Cell, due int, at int64, group *hj212.Group) {
+	if cell.Flags&window.Emitted != 0 {
+		cell.Rev++
+	}
+	cell.Flags = cell.Flags&^window.Dirty | window.Emitted
+	l := s.out.start("mean", "", d, sr.factor, "stat", string(stat))
+	meanFields(&l, cell, due)
+	if group != nil {
+		for _, x := range [...]hj212.Suffix{hj212.Cou, hj212.ZsAvg, hj212.ZsMin, hj212.ZsMax} {
+			if f, ok := fixed(&group.Values[x]); ok {
+				l.fixed(fieldNames[x], f)
+			}
+		}
+	}
+	s.out.end(l, at)
+	s.judge(d, sr, stat, judged{start: start, end: end, measure: rules.Measure{Sum: cell.Sum, N: int64(cell.N)}, valid: int64(cell.N), due: int64(due), cell: cell})
+}
+
+// closeSlots makes minute values of the real-time values of slots whose record did not come within the grace.
+func (s *State) closeSlots(d *device, now int64) {
+	d.nextSlot = max(d.nextSlot, (now-graceMs)/(d.interval()*60_000))
+	for _, sr := range d.series {
+		sr.pending.Each(func(slot int64, c *window.Cell) {
+			if slot >= d.nextSlot || c.N == 0 {
+				return
+			}
+			mean, low, high := c.Mean(), c.Min, c.Max
+			*c = window.Cell{}
+			if !sr.filled.Has(slot * d.interval()) {
+				s.fillSlot(d, sr, slot, mean, low, high, 0, nil)
+			}
+		})
+	}
+}
+
+// closeHours closes the hours that have ended: their means are published by flushRevisions, what came of them and what did not here.
+func (s *State) closeHours(d *device, now int64) {
+	from, to := d.nextHour, (now-graceMs)/3_600_000
+	if to <= from {
+		return
+	}
+	d.nextHour, d.dirty = to, true
+	for h := max(from, to-horizonMs/3_600_000); h < to && d.frames > 0; h++ {
+		if c := d.hours.Touch(h); c != nil {
+			s.completeness(d, "hour", h*60, (h+1)*60, c)
+			s.gap(d, h)
+		}
+	}
+}
+
+// closeDays is closeHours for the natural day of UTC+8.
+func (s *State) closeDays(d *device, now int64) {
+	from, to := d.nextDay, dayOf((now-graceMs)/60_000)
+	if to <= from {
+		return
+	}
+	d.nextDay, d.dirty = to, true
+	for day := max(from, to-dayCells); day < to && d.frames > 0; day++ {
+		c := d.days.Touch(day)
+		if c == nil {
+			continue
+		}
+		share := s.completeness(d, "day", dayStart(day), dayStart(day+1), c)
+		if share.Valid*4 < share.Due*3 {
+			s.find(d, telemetry.Finding{Kind: telemetry.FindingCompleteness, Start: msTimePtr(dayStart(day) * 60_000), End: msTimePtr(dayStart(day+1) * 60_000),
+				Count: int64(share.Due - share.Valid), Detail: fmt.Sprintf("%d of %d slots valid, %d received; 75 %% are needed", share.Valid, share.Due, share.Received)})
+		}
+	}
+	old := max(0, dayStart(to)-slotsKept)
+	d.slots.Forget(old)
+	for _, sr := range d.series {
+		sr.filled.Forget(old)
+	}
+}
+
+func (s *State) publishHour(d *device, sr *series, h int64, c *window.Cell) {
+	start := h * 3_600_000
+	s.publish(d, sr, telemetry.StatHour, start, start+3_600_000, c, int(60/d.interval()), start, nil)
+}
+
+func (s *State) publishDay(d *device, sr *series, day int64, c *window.Cell) {
+	start, end := dayStart(day)*60_000, dayStart(day+1)*60_000
+	s.publish(d, sr, telemetry.StatDay, start, end, c, int(1440/d.interval()), start, nil)
+}
+
+// completeness publishes the share of slots of [from, to), minutes, that came and that are valid.
+func (s *State) completeness(d *device, period string, from, to int64, c *window.Cell) integrity.Share {
+	if c.Flags&window.Emitted != 0 {
+		c.Rev++
+	}
+	c.Flags = window.Emitted
+	share := d.slots.Share(from, to, d.reg.MinuteInterval)
+	l := s.out.start("completeness", "", d, "", "period", period)
+	l.int("due", int64(share.Due))
+	l.int("received", int64(share.Received))
+	l.int("valid", int64(share.Valid))
+	l.fixed("share", shareOf(int32(share.Valid), share.Due))
+	l.int("rev", int64(c.Rev))
+	s.out.end(l, from*60_000)
+	return share
+}
+
+// gap reports the slots of an hour that have not come by its close.
+func (s *State) gap(d *device, h int64) {
+	missing := d.slots.Missing(h*60, (h+1)*60, d.reg.MinuteInterval)
+	if len(missing) == 0 {
+		return
+	}
+	slots, spans := int64(0), make([]string, 0, len(missing))
+	for _, m := range missing {
+		slots += (m.End - m.Start) / d.interval()
+		spans = append(spans, fmt.Sprintf("%02d-%02d", m.Start%60, m.End-h*60))
+	}
+	s.find(d, telemetry.Finding{Kind: telemetry.FindingGap, CN: "2051", Start: msTimePtr(missing[0].Start * 60_000),
+		End: msTimePtr(missing[len(missing)-1].End * 60_000), Count: slots, Detail: "minute records missing: " + strings.Join(spans, ", ")})
+}
+
+// flushRevisions publishes every closed window of d that changed since it was published, once a tick however many frames changed it.
+func (s *State) flushRevisions(d *device) {
+	d.dirty = false
+	for _, sr := range d.series {
+		if sr.rollFrom != noRoll {
+			for slot := sr.rollFrom + 1; slot <= sr.lastSlot; slot++ {
+				if c := sr.minutes.At(slot); c != nil && c.N > 0 {
+					s.rollingHour(d, sr, slot, true)
+				}
+			}
+			s.rollingDay(d, sr, sr.lastSlot)
+			sr.rollFrom = noRoll
+		}
+		sr.hours.Each(func(h int64, c *window.Cell) {
+			if c.Flags&window.Dirty != 0 && h < d.nextHour && c.N > 0 {
+				s.publishHour(d, sr, h, c)
+			}
+		})
+		sr.days.Each(func(day int64, c *window.Cell) {
+			if c.Flags&window.Dirty != 0 && day < d.nextDay && c.N > 0 {
+				s.publishDay(d, sr, day, c)
+			}
+		})
+	}
+	d.hours.Each(func(h int64, c *window.Cell) {
+		if c.Flags&window.Dirty != 0 {
+			s.completeness(d, "hour", h*60, (h+1)*60, c)
+		}
+	})
+	d.days.Each(func(day int64, c *window.Cell) {
+		if c.Flags&window.Dirty != 0 {
+			s.completeness(d, "day", dayStart(day), dayStart(day+1), c)
+		}
+	})
+}
