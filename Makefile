@@ -1,0 +1,51 @@
+# Two commands do all: `make run` and `make test`. `make help` lists the rest.
+SHELL       := bash
+CACHE       := $(or $(OUTFALL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/outfall)
+STATICCHECK := $(CACHE)/bin/staticcheck-0.7.0
+VERSION     := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+DATA        ?= data
+RUNFLAGS    ?=
+DEMOFLAGS   ?=
+export OUTFALL_CACHE := $(CACHE)
+
+.PHONY: help build run demo test check integration bench fmt clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/outfall
+	@mkdir -p bin
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/outfall ./cmd/outfall
+
+run: build ## all roles in one process on embedded Kafka and InfluxDB, with the sample registry and rules
+	bin/outfall run --data $(DATA) $(RUNFLAGS)
+
+demo: build ## second terminal: 50 simulated data loggers and the captured frames against `make run`
+	bin/outfall demo --data $(DATA) $(DEMOFLAGS)
+
+test: ## every test that needs no server, only the module proxy
+	go test -count=1 ./...
+
+check: $(STATICCHECK) ## gofmt, vet, staticcheck, import policy, tests under the race detector
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	go vet ./...
+	go vet -tags integration ./...
+	$(STATICCHECK) ./...
+	$(STATICCHECK) -tags integration ./...
+	go test -count=1 -race ./...
+
+$(STATICCHECK):
+	@mkdir -p $(@D)
+	GOBIN=$(@D)/.new go install honnef.co/go/tools/cmd/staticcheck@v0.7.0 && mv $(@D)/.new/staticcheck $@
+
+integration: build ## tests on real Kafka 4.3.1 and InfluxDB 1.8.10 and 2.7.12, fetched and built once into the cache
+	deploy/local/integration.sh
+
+bench: ## benchmarks: decode, TCP to ack, fold, sink (COUNT=10 for benchstat)
+	go test -run='^$$' -bench=. -benchmem -count=$(or $(COUNT),1) ./ingest/... ./stream/... ./sinks/... ./internal/broker
+
+fmt: ## gofmt everything
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+clean: ## remove what was built here (the cache and the data directory stay)
+	rm -rf bin

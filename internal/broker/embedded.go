@@ -1,0 +1,187 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxSocketPath is what every Unix can bind, with room for the terminating zero (Linux has 108 bytes).
+	maxSocketPath = 100
+	// trimInterval is how often the retention of the embedded broker is applied. Its own timer starts only when a topic is
+	// created or altered, not when an existing directory is opened.
+	trimInterval = time.Minute
+	// startTime bounds the creation of the topics at start.
+	startTime = time.Minute
+)
+
+// Embedded is the embedded broker: one kfake broker as an append log, without transactions and compaction.
+type Embedded struct {
+	cluster *Cluster
+	fake    *kfake.Cluster
+	lock    *os.File
+	log     errorLog
+	stop    chan struct{}
+	trimmed chan struct{} // closed when the trimming goroutine has ended
+	once    sync.Once
+	err     error // of Close
+}
+
+// StartEmbedded starts a broker on the data directory dir, which is made if it is missing: its log in dir/kafka, its socket at
+// dir/kafka.sock, for this user only. The topics are there when it returns. One broker holds a directory at a time:
+// for a second one the error names the first one's process id. The caller must Close it. It owns a goroutine that applies the
+// retention, beside the broker's own.
+func StartEmbedded(dir string, c Config) (*Embedded, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(dir, "kafka.sock")
+	// Bound under a name in the private folder first, it is there for others only with its final mode.
+	bound := filepath.Join(dir, "kafka", "s")
+	if n := len(socket); n > maxSocketPath {
+		return nil, fmt.Errorf("embedded broker: the socket path %s has %d bytes, more than %d: choose a shorter --data path", socket, n, maxSocketPath)
+	}
+	logDir := filepath.Join(dir, "kafka", "log")
+	if err := os.MkdirAll(logDir, 0o700); err != nil {
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(dir, "kafka", "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("embedded broker on %s: %w", dir, err)
+	}
+	e := &Embedded{cluster: Dial(c, socket), lock: lock, stop: make(chan struct{}), trimmed: make(chan struct{})}
+	e.fake, err = kfake.NewCluster(
+		kfake.NumBrokers(1),
+		kfake.DataDir(logDir),
+		kfake.WithLogger(&e.log),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return listen(bound, socket) }),
+	)
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("embedded broker on %s: %w", dir, err)
+	}
+	go e.trim()
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	if _, err := e.cluster.Apply(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("topics of the embedded broker on %s: %w", dir, err), e.Close())
+	}
+	return e, nil
+}
+
+// Cluster is how to reach the broker.
+func (e *Embedded) Cluster() *Cluster { return e.cluster }
+
+// Socket is the path of the broker's socket, without "unix:".
+func (e *Embedded) Socket() string { return e.cluster.socket }
+
+// Close stops the broker, makes its log durable and gives the directory free. Clients that are still open lose their
+// connections. Later calls return what the first returned.
+func (e *Embedded) Close() error {
+	e.once.Do(func() {
+		close(e.stop)
+		<-e.trimmed
+		e.fake.Close()
+		e.err = errors.Join(e.log.last(), os.Remove(e.Socket()), unix.Syncfs(int(e.lock.Fd())), e.lock.Close())
+		if e.err != nil {
+			e.err = fmt.Errorf("stop the embedded broker on %s: %w", e.cluster.dataDir(), e.err)
+		}
+	})
+	return e.err
+}
+
+func (e *Embedded) trim() {
+	defer close(e.trimmed)
+	tick := time.NewTicker(trimInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.stop:
+			return
+		case <-tick.C:
+			e.fake.ApplyRetention()
+		}
+	}
+}
+
+// listen binds a Unix socket at the path bound and moves it to path, over one that a killed process left.
+func listen(bound, path string) (net.Listener, error) {
+	if err := os.Remove(bound); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: bound, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // the name is gone by then
+	if err := errors.Join(os.Chmod(bound, 0o600), os.Rename(bound, path)); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return listener{l}, nil
+}
+
+// A listener reports embeddedAddr, because the broker tells clients its listener's address as host and port.
+type listener struct{ net.Listener }
+
+func (l listener) Addr() net.Addr { return address{} }
+
+type address struct{}
+
+func (address) Network() string { return "unix" }
+func (address) String() string  { return embeddedAddr }
+
+// lockFile takes the lock at path, which ends with the process at the latest, and leaves the process id in it.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 32))
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("in use by process %s", strings.TrimSpace(string(holder)))
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	if err = f.Truncate(0); err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// errorLog keeps the last error that the broker logs: it reports errors of its stop in no other way. Safe for concurrent use.
+type errorLog struct {
+	mu  sync.Mutex // guards err
+	err error
+}
+
+func (l *errorLog) Logf(level kfake.LogLevel, format string, args ...any) {
+	if level == kfake.LogLevelError {
+		l.mu.Lock()
+		l.err = fmt.Errorf(format, args...)
+		l.mu.Unlock()
+	}
+}
+
+func (l *errorLog) last() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}

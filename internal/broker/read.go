@@ -1,0 +1,195 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/telemetry"
+)
+
+// readStall bounds how long Tail and ReadAll wait for the next record of a range that the brokers said to hold.
+const readStall = 30 * time.Second
+
+// From says where in each partition a reader begins.
+type From uint8
+
+const (
+	FromStart From = iota // the oldest record that is kept
+	FromEnd               // behind the newest record: only what comes after the call
+)
+
+// Offsets are the offsets of topic t, one per partition: of the oldest record (FromStart), or the next that will be written
+// (FromEnd).
+func (c *Cluster) Offsets(ctx context.Context, t telemetry.Topic, from From) ([]int64, error) {
+	cl, err := c.Client()
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	return c.offsets(ctx, kadm.NewClient(cl), t, from)
+}
+
+func (c *Cluster) offsets(ctx context.Context, adm *kadm.Client, t telemetry.Topic, from From) ([]int64, error) {
+	list := adm.ListStartOffsets
+	if from == FromEnd {
+		list = adm.ListEndOffsets
+	}
+	name := c.Topic(t)
+	listed, err := list(ctx, name)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("offsets of %s: %w", name, err)
+	}
+	if n := len(listed[name]); n != int(c.config.Partitions) {
+		return nil, fmt.Errorf("%s has %d partitions, wanted %d", name, n, c.config.Partitions)
+	}
+	offsets := make([]int64, c.config.Partitions)
+	for p := range offsets {
+		offsets[p] = listed[name][int32(p)].Offset
+	}
+	return offsets, nil
+}
+
+// Tail is the last record of a partition of topic t; nil if the partition is empty. The record is the caller's.
+func (c *Cluster) Tail(ctx context.Context, t telemetry.Topic, partition int32) (*kgo.Record, error) {
+	start, end, err := c.bounds(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if partition < 0 || partition >= c.config.Partitions {
+		panic(fmt.Sprintf("partition %d of %d", partition, c.config.Partitions))
+	}
+	for p := range end {
+		if int32(p) != partition {
+			start[p] = end[p] // nothing to read there
+		}
+	}
+	if start[partition] == end[partition] {
+		return nil, nil
+	}
+	start[partition] = end[partition] - 1
+	var last *kgo.Record
+	err = c.read(ctx, t, start, end, func(r *kgo.Record) error {
+		last = r
+		return nil
+	})
+	return last, err
+}
+
+// ReadAll calls fn with every record of topic t that was there at the call, each partition from its start and in order, then
+// returns. fn runs on the caller's goroutine and may keep the record; its error ends the reading and is returned, wrapped
+// with the record's position.
+func (c *Cluster) ReadAll(ctx context.Context, t telemetry.Topic, fn func(*kgo.Record) error) error {
+	start, end, err := c.bounds(ctx, t)
+	if err != nil {
+		return err
+	}
+	return c.read(ctx, t, start, end, fn)
+}
+
+// Follow calls fn with the records of topic t as they come, from the given side of each partition on, in order per partition,
+// until ctx ends (nil), fn fails, or records that were to come next are gone (retention was faster). fn runs on the
+// caller's goroutine and may keep the record.
+func (c *Cluster) Follow(ctx context.Context, t telemetry.Topic, from From, fn func(*kgo.Record) error) error {
+	next, err := c.Offsets(ctx, t, from)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return c.FollowFrom(ctx, t, next, fn)
+}
+
+// FollowFrom is Follow from given offsets on, one per partition. Offsets taken before a ReadAll continue it without a gap.
+func (c *Cluster) FollowFrom(ctx context.Context, t telemetry.Topic, next []int64, fn func(*kgo.Record) error) error {
+	err := c.read(ctx, t, next, nil, fn)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (c *Cluster) bounds(ctx context.Context, t telemetry.Topic) (start, end []int64, err error) {
+	cl, err := c.Client()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	if start, err = c.offsets(ctx, adm, t, FromStart); err != nil {
+		return nil, nil, err
+	}
+	end, err = c.offsets(ctx, adm, t, FromEnd)
+	return start, end, err
+}
+
+// read consumes [next, end) of each partition, or from next on for ever if end is nil. next is not kept.
+func (c *Cluster) read(ctx context.Context, t telemetry.Topic, next, end []int64, fn func(*kgo.Record) error) error {
+	name := c.Topic(t)
+	starts := map[int32]kgo.Offset{}
+	for p := range next {
+		if end == nil || next[p] < end[p] {
+			starts[int32(p)] = kgo.NewOffset().At(next[p])
+		}
+	}
+	if len(starts) == 0 {
+		return nil
+	}
+	cl, err := c.Client(
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name: starts}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // lost data is an error, never a jump
+		kgo.KeepControlRecords(),                    // they take offsets: the end may be one
+	)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	open := len(starts)
+	for open > 0 {
+		fetches, err := poll(ctx, cl, end != nil)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if end != nil && r.Offset >= end[r.Partition] {
+				continue // written after the call; its partition is closed already
+			}
+			if !r.Attrs.IsControl() {
+				if err := fn(r); err != nil {
+					return fmt.Errorf("%s[%d]@%d: %w", name, r.Partition, r.Offset, err)
+				}
+			}
+			if end != nil && r.Offset+1 == end[r.Partition] {
+				open--
+				cl.PauseFetchPartitions(map[string][]int32{name: {r.Partition}})
+			}
+		}
+	}
+	return nil
+}
+
+// poll waits for records: until ctx ends, and no longer than readStall if they must be there.
+func poll(ctx context.Context, cl *kgo.Client, bounded bool) (kgo.Fetches, error) {
+	waiting := ctx
+	if bounded {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, readStall)
+		defer cancel()
+	}
+	fetches := cl.PollFetches(waiting)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if waiting.Err() != nil && fetches.Empty() {
+		return nil, fmt.Errorf("no record came within %v", readStall)
+	}
+	return fetches, fetches.Err()
+}
