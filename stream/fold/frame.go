@@ -46,45 +46,65 @@ func (s *State) frame(d *device, e *telemetry.Entry) {
 
 // An observation is one factor group of one frame: what the device says of one factor at one time.
 type observation struct {
-	cn      []byte
-	qn      []byte
-	series  *series
-	group   *hj212.Group
-	at      int64 // DataTime, ms
-	valid   bool  // by its data mark (HJ 212-2017 table 8)
-	allGood *bool // of the frame's groups of this time; a group that is not counted clears it
+	cn     []byte
+	qn     []byte
+	series *series
+	group  *hj212.Group
+	at     int64 // DataTime, ms
+	valid  bool  // by its data mark (HJ 212-2017 table 8)
+	record *record
 }
 
-// groups walks the factor groups, resolves each one's time once, and marks the minute slots of a 2051.
+// A record sums up the groups of one frame that are of one time.
+type record struct {
+	good    bool // every group is numeric and valid
+	same    int  // groups whose value came before
+	notHeld int  // groups whose slot is filled by a value that is no longer held
+}
+
+// groups walks the factor groups and resolves each one's time once.
 func (s *State) groups(d *device, m *hj212.Message, received int64, take func(*device, *observation)) {
 	var (
 		last  []byte // DataTime of the groups before
 		at    int64
 		ok    bool
-		good  bool
+		rec   record
 		begun bool
 	)
-	isMinute := string(m.CN) == "2051"
-	slotDone := func() {
-		if begun && ok && isMinute {
-			s.markSlot(d, at, good)
-		}
-	}
 	for i := range m.Groups {
 		g := &m.Groups[i]
 		if !begun || !bytes.Equal(g.DataTime, last) {
-			slotDone()
-			last, begun, good = g.DataTime, true, true
+			if begun && ok {
+				s.endRecord(d, m, at, &rec)
+			}
+			last, begun, rec = g.DataTime, true, record{good: true}
 			at, ok = s.eventTime(d, m, g.DataTime, received)
 		}
-		if !ok {
-			continue
+		if ok {
+			take(d, &observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, g.Code, at), group: g, at: at, valid: validMark(m, g.Flag), record: &rec})
 		}
-		o := observation{cn: m.CN, qn: m.QN, group: g, at: at, valid: validMark(m, g.Flag), allGood: &good}
-		o.series = s.seriesOf(d, g.Code, at)
-		take(d, &o)
 	}
-	slotDone()
+	if begun && ok {
+		s.endRecord(d, m, at, &rec)
+	}
+}
+
+// endRecord marks the slot of a minute record, and reports what of a record had been there: once a record, whatever its factors.
+func (s *State) endRecord(d *device, m *hj212.Message, at int64, rec *record) {
+	if string(m.CN) == "2051" {
+		s.markSlot(d, at, rec.good)
+	}
+	if rec.same+rec.notHeld == 0 {
+		return
+	}
+	s.stats.Duplicates++
+	f := telemetry.Finding{Kind: telemetry.FindingDuplicate, CN: string(m.CN), QN: printable(m.QN), Start: msTimePtr(at), Count: int64(rec.same + rec.notHeld)}
+	if rec.notHeld > 0 {
+		f.Detail = fmt.Sprintf("%d factors are recorded for this time with values no longer held, so not compared; ignored", rec.notHeld)
+	} else {
+		f.Detail = fmt.Sprintf("%d factors came before with the same values; ignored", rec.same)
+	}
+	s.find(d, f)
 }
 
 // validMark reports whether a data mark lets a value into the averages: N, or no mark at all as 2005 devices send; for the air stations

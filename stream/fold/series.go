@@ -90,7 +90,7 @@ func fixed(v *hj212.Value) (f telemetry.Fixed, ok bool) {
 
 // oddValue reports a value that is no number, once a series and day.
 func (s *State) oddValue(d *device, o *observation, text []byte) {
-	*o.allGood = false
+	o.record.good = false
 	day := dayOf(o.at / 60_000)
 	if o.series.oddDay == day {
 		return
@@ -161,16 +161,14 @@ func (s *State) instantAgain(d *device, o *observation, value telemetry.Fixed) b
 	return false
 }
 
-// again reports data for a time that is filled: the same is a duplicate, another value a conflict. Neither changes anything.
+// again takes data for a time that is filled: the same is a duplicate, another value a conflict. Neither changes anything.
 func (s *State) again(d *device, o *observation, same bool, had, got telemetry.Fixed) {
-	f := telemetry.Finding{Kind: telemetry.FindingConflict, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1}
 	if same {
-		s.stats.Duplicates++
-		f.Kind, f.Detail = telemetry.FindingDuplicate, "the value came before; ignored"
-	} else {
-		f.Detail = fmt.Sprintf("%s is recorded for this time, %s came later; ignored", had, got)
+		o.record.same++
+		return
 	}
-	s.find(d, f)
+	s.find(d, telemetry.Finding{Kind: telemetry.FindingConflict, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1,
+		Detail: fmt.Sprintf("%s is recorded for this time, %s came later; ignored", had, got)})
 }
 
 // reported takes the device's own hour and day data (CN 2061, 2031): points beside ours, never part of them.
@@ -199,12 +197,12 @@ var fieldNames = [...]string{hj212.Rtd: "rtd", hj212.Avg: "avg", hj212.Min: "min
 // minuteRecord takes a factor of the device's minute data (CN 2051; DataTime is the start of the period).
 func (s *State) minuteRecord(d *device, o *observation) {
 	if o.series == nil {
-		*o.allGood = false
+		o.record.good = false
 		return
 	}
 	avg, numeric := fixed(&o.group.Values[hj212.Avg])
 	if !numeric || !o.valid {
-		*o.allGood = *o.allGood && o.group.Values[hj212.Avg].Text == nil && o.valid
+		o.record.good = o.record.good && o.group.Values[hj212.Avg].Text == nil && o.valid
 		s.reportedLine(d, o)
 		if text := o.group.Values[hj212.Avg].Text; text != nil && !numeric {
 			s.oddValue(d, o, text)
@@ -223,8 +221,7 @@ func (s *State) minuteRecord(d *device, o *observation) {
 	if sr.filled.Has(slot * d.interval()) {
 		cell := sr.minutes.At(slot)
 		if cell == nil || cell.N == 0 {
-			s.find(d, telemetry.Finding{Kind: telemetry.FindingConflict, Factor: sr.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1,
-				Detail: fmt.Sprintf("the slot is filled and its value no longer held; %s ignored", avg)})
+			o.record.notHeld++
 			return
 		}
 		if cell.Flags&window.FromRecord != 0 {
