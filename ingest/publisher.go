@@ -1,0 +1,108 @@
+package ingest
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/internal/broker"
+	"outfall/telemetry"
+)
+
+// A KafkaPublisher is the Publisher of a Kafka cluster: acks=all, idempotent, in order per key, and durable in the sense of the
+// barrier. While the cluster is away records wait in its bounded buffer, without a limit in time, and are then sent.
+type KafkaPublisher struct {
+	client     *kgo.Client
+	barrier    *broker.Barrier
+	journal    string
+	rejects    string
+	partitions int32
+	maxRecords int64
+	maxBytes   int64
+	records    atomic.Int64 // taken and not durable yet
+	bytes      atomic.Int64 // their cost
+}
+
+// NewKafkaPublisher connects on first use. The barrier must run until after Close; r gets the gauges of what is under way.
+func NewKafkaPublisher(cfg Config, cluster *broker.Cluster, barrier *broker.Barrier, r prometheus.Registerer) (*KafkaPublisher, error) {
+	p := &KafkaPublisher{
+		barrier: barrier, journal: cluster.Topic(telemetry.TopicJournal), rejects: cluster.Topic(telemetry.TopicRejects),
+		partitions: cluster.Partitions(), maxRecords: cfg.MaxInflightRecords, maxBytes: cfg.MaxInflightBytes,
+	}
+	var err error
+	p.client, err = cluster.Client(
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerLinger(cfg.Linger),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		// TryProduce reports a full buffer on a callback, when the frame is gone from the socket's buffer. So Publish counts itself, and
+		// the client's own bounds are out of its way: the client counts a record until its promise has returned, Publish until within.
+		kgo.MaxBufferedRecords(2*int(cfg.MaxInflightRecords)),
+		kgo.MaxBufferedBytes(2*int(cfg.MaxInflightBytes)),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	)
+	if err != nil {
+		return nil, err
+	}
+	gauge := func(name, help string, v *atomic.Int64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "outfall_ingest_" + name, Help: help},
+			func() float64 { return float64(v.Load()) }))
+	}
+	gauge("inflight_bytes", "Bytes on the way to the journal that are not durable yet.", &p.bytes)
+	gauge("inflight_records", "Records on the way to the journal that are not durable yet.", &p.records)
+	return p, nil
+}
+
+// Publish implements Publisher.
+func (p *KafkaPublisher) Publish(rec Record, done func(error)) error {
+	cost := int64(rec.cost())
+	records, bytes := p.records.Add(1), p.bytes.Add(cost)
+	if records > p.maxRecords || bytes > p.maxBytes {
+		p.release(cost)
+		return ErrFull
+	}
+	settle := func(err error) {
+		p.release(cost)
+		done(err)
+	}
+	p.client.TryProduce(context.Background(), p.record(&rec), func(_ *kgo.Record, err error) {
+		if err != nil {
+			settle(err)
+			return
+		}
+		p.barrier.Notify(settle)
+	})
+	return nil
+}
+
+func (p *KafkaPublisher) release(cost int64) {
+	p.records.Add(-1)
+	p.bytes.Add(-cost)
+}
+
+// record is the wire form of architecture's topic table.
+func (p *KafkaPublisher) record(rec *Record) *kgo.Record {
+	headers := make([]kgo.RecordHeader, 4, 5)
+	headers[0] = kgo.RecordHeader{Key: telemetry.HeaderKind, Value: []byte(rec.Kind.String())}
+	headers[1] = kgo.RecordHeader{Key: telemetry.HeaderGateway, Value: []byte(rec.Origin.Gateway)}
+	headers[2] = kgo.RecordHeader{Key: telemetry.HeaderPeer, Value: []byte(rec.Origin.Peer)}
+	headers[3] = kgo.RecordHeader{Key: telemetry.HeaderConn, Value: []byte(rec.Origin.Conn)}
+	if rec.Kind == telemetry.KindReject {
+		headers = append(headers, kgo.RecordHeader{Key: telemetry.HeaderReason, Value: []byte(rec.Reason.String())})
+	}
+	topic := p.journal
+	if rec.Topic == telemetry.TopicRejects {
+		topic = p.rejects
+	}
+	return &kgo.Record{
+		Topic: topic, Partition: telemetry.PartitionOf(rec.Key, p.partitions), Key: []byte(rec.Key), Value: rec.Value,
+		Headers: headers, Timestamp: rec.Received,
+	}
+}
+
+// Flush implements Publisher.
+func (p *KafkaPublisher) Flush(ctx context.Context) error { return p.client.Flush(ctx) }
+
+// Close drops what is not sent yet: Flush first.
+func (p *KafkaPublisher) Close() { p.client.Close() }

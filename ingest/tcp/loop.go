@@ -1,0 +1,332 @@
+package tcp
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"outfall/ingest"
+)
+
+// maxSpare is the longest completion queue that is kept for use again.
+const maxSpare = 4096
+
+// wait says why a connection's bytes are not taken at the moment.
+type wait uint8
+
+const (
+	waitNone wait = iota
+	waitRoom      // for room in the journal; the connection is in loop.waiting
+	waitAcks      // for the connection's own records under way
+)
+
+// A conn is one connection; it belongs to its event loop.
+type conn struct {
+	loop     *loop
+	gc       gnet.Conn
+	sess     *ingest.Session
+	peer     string
+	index    int       // in loop.conns
+	lastRead time.Time // last bytes, or the connection's begin
+	buffered int       // inbound bytes that count in Server.backlog
+	wait     wait
+	dirty    bool         // acks to write, in loop.dirty
+	opened   bool         // OnOpen was called
+	closed   bool         // OnClose was called
+	cause    ingest.Cause // why it is being closed; zero: the peer
+}
+
+// completed is the session's callback, on the publisher's goroutine.
+func (cn *conn) completed(c *ingest.Completion) {
+	cn.loop.push(settlement{cn, c})
+	cn.loop.srv.roomMade()
+}
+
+type settlement struct {
+	cn *conn
+	c  *ingest.Completion
+}
+
+// A loop is what this package keeps for one gnet event loop.
+type loop struct {
+	srv *Server
+	ev  gnet.EventLoop
+
+	mu      sync.Mutex // guards the four below; a leaf: nothing is locked under it
+	queue   []settlement
+	armed   bool // Run is scheduled
+	missed  int  // sweeps that were due since the one that is scheduled; 0: none is
+	stopped bool // the engine is about to end: schedule nothing, gnet would write to a descriptor that may be another's by then
+
+	waiters atomic.Int32 // len(waiting), for other goroutines
+
+	// Owned by the event loop.
+	spare   []settlement
+	conns   []*conn
+	dirty   []*conn
+	waiting []*conn // waitRoom, the longest first; closed ones among them
+	dead    int     // at most so many of waiting are closed
+}
+
+// push queues a settlement and schedules a drain if none is.
+func (l *loop) push(s settlement) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, s)
+	l.arm()
+}
+
+// kick schedules a drain if none is.
+func (l *loop) kick() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.arm()
+}
+
+// arm is called with mu held.
+func (l *loop) arm() {
+	if l.armed || l.stopped {
+		return
+	}
+	l.armed = l.schedule(l)
+}
+
+// schedule is called with mu held.
+func (l *loop) schedule(r gnet.Runnable) bool {
+	if err := l.ev.Execute(context.Background(), r); err != nil {
+		l.srv.log.Error().Err(err).Msg("event loop takes no task")
+		return false
+	}
+	return true
+}
+
+// sweep schedules the timers' work, unless the last one still waits: a loop that is stuck gets no heap of them. It returns for how
+// many calls that has been so.
+func (l *loop) sweep() (missed int) {
+	due := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.missed == 0 && !l.stopped {
+		l.schedule(gnet.RunnableFunc(func(context.Context) error {
+			l.mu.Lock()
+			l.missed = 0
+			l.mu.Unlock()
+			l.srv.noteLag(time.Since(due))
+			l.expire(time.Now())
+			return nil
+		}))
+	}
+	l.missed++
+	return l.missed - 1
+}
+
+// finish drains once more in the loop, closes done after it, and lets nothing be scheduled from now on.
+func (l *loop) finish(done chan<- struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ok := l.schedule(gnet.RunnableFunc(func(context.Context) error {
+		l.drain()
+		close(done)
+		return nil
+	}))
+	l.stopped = true
+	if !ok {
+		close(done)
+	}
+}
+
+// Run implements gnet.Runnable: the drain, in the event loop.
+func (l *loop) Run(context.Context) error {
+	l.drain()
+	return nil
+}
+
+// drain settles what was queued, writes each connection's acks in one call, and takes up connections that waited.
+func (l *loop) drain() {
+	l.mu.Lock()
+	queue := l.queue
+	l.queue, l.armed = l.spare[:0], false
+	l.mu.Unlock()
+	for _, s := range queue {
+		if s.cn.sess.Settle(s.c) || s.cn.wait == waitAcks {
+			l.markDirty(s.cn)
+		}
+	}
+	clear(queue)
+	if l.spare = queue; cap(queue) > maxSpare {
+		l.spare = nil
+	}
+	for _, cn := range l.dirty {
+		cn.dirty = false
+		l.flush(cn)
+		if cn.wait == waitAcks && !cn.closed {
+			cn.wait = waitNone
+			l.take(cn, false)
+		}
+	}
+	clear(l.dirty)
+	l.dirty = l.dirty[:0]
+	l.takeWaiting()
+}
+
+func (l *loop) markDirty(cn *conn) {
+	if !cn.dirty && !cn.closed {
+		cn.dirty = true
+		l.dirty = append(l.dirty, cn)
+	}
+}
+
+// flush writes the acks of cn. gnet keeps what the socket does not take; a peer that leaves too much of it is closed.
+func (l *loop) flush(cn *conn) {
+	if cn.closed {
+		return
+	}
+	if err := cn.sess.FlushAcks(cn.gc); err != nil {
+		return // gnet has closed the connection
+	}
+	if !cn.closed && cn.gc.OutboundBuffered() > l.srv.cfg.MaxOutboundBytes {
+		l.close(cn, ingest.CauseSlowReader)
+	}
+}
+
+// takeWaiting goes on with the connections that wait for room, the longest first, until one finds none again.
+func (l *loop) takeWaiting() {
+	for len(l.waiting) > 0 {
+		cn := l.waiting[0]
+		if !cn.closed {
+			cn.wait = waitNone
+			if cause := l.feed(cn, false); cause != 0 {
+				l.close(cn, cause)
+			} else if cn.wait == waitRoom {
+				break
+			}
+		}
+		l.waiting[0] = nil
+		l.waiting = l.waiting[1:]
+	}
+	l.noteWaiters()
+}
+
+// noteWaiters publishes the length of waiting to the goroutines that make room.
+func (l *loop) noteWaiters() {
+	n := int32(len(l.waiting))
+	l.srv.waiters.Add(int64(n - l.waiters.Swap(n)))
+}
+
+// take feeds a connection from a task of the loop; OnTraffic does it from gnet's own callback.
+func (l *loop) take(cn *conn, eof bool) {
+	if cause := l.feed(cn, eof); cause != 0 {
+		l.close(cn, cause)
+		return
+	}
+	l.await(cn)
+}
+
+// await puts a connection that found no room at the end of the queue.
+func (l *loop) await(cn *conn) {
+	if cn.wait == waitRoom {
+		l.waiting = append(l.waiting, cn)
+		l.noteWaiters()
+	}
+}
+
+// feed offers the inbound bytes to the session and sets cn.wait. A cause that is not zero asks the caller to close the connection.
+func (l *loop) feed(cn *conn, eof bool) ingest.Cause {
+	buf, err := cn.gc.Peek(-1)
+	if err != nil || len(buf) == 0 {
+		return l.account(cn)
+	}
+	n, state := cn.sess.Feed(buf, time.Now(), eof)
+	if n > 0 { // gnet takes Discard(0) for everything
+		_, _ = cn.gc.Discard(n)
+	}
+	switch state {
+	case ingest.StateGarbage:
+		return ingest.CauseGarbage
+	case ingest.StateFull:
+		cn.wait = waitRoom
+	case ingest.StateUnacked:
+		cn.wait = waitAcks
+	}
+	return l.account(cn)
+}
+
+// account counts what is left in the inbound buffer against both bounds.
+func (l *loop) account(cn *conn) ingest.Cause {
+	left := cn.gc.InboundBuffered()
+	total := l.srv.backlog.Add(int64(left - cn.buffered))
+	cn.buffered = left
+	if left > l.srv.cfg.MaxBacklogBytes || left > 0 && total > l.srv.cfg.MaxBacklogTotalBytes {
+		return ingest.CauseBacklog
+	}
+	return 0
+}
+
+// close ends a connection from a task of the loop; gnet calls OnClose before it returns.
+func (l *loop) close(cn *conn, cause ingest.Cause) {
+	cn.cause = cause
+	if err := l.ev.Close(cn.gc); err != nil {
+		l.srv.log.Warn().Err(err).Msg("connection closed badly")
+	}
+}
+
+// expire applies the timeouts. A connection whose bytes wait for the journal is not idle and cannot log in: it has none.
+func (l *loop) expire(now time.Time) {
+	cfg := &l.srv.cfg
+	for i := len(l.conns) - 1; i >= 0; i-- { // backwards: a close moves the last one, which was seen already, to its place
+		cn := l.conns[i]
+		if cn.wait != waitNone {
+			continue
+		}
+		quiet := now.Sub(cn.lastRead)
+		if cn.buffered > 0 && quiet >= cfg.PartialTimeout {
+			if l.take(cn, true); cn.closed || cn.wait != waitNone {
+				continue
+			}
+		}
+		switch {
+		case quiet >= cfg.IdleTimeout:
+			l.close(cn, ingest.CauseIdle)
+		case !cn.sess.Accepted() && now.Sub(cn.sess.Opened()) >= cfg.LoginTimeout:
+			l.close(cn, ingest.CauseLogin)
+		}
+	}
+	l.takeWaiting() // also when nothing became durable since: the registry may have been loaded
+}
+
+// add and remove keep conns dense.
+func (l *loop) add(cn *conn) {
+	cn.index = len(l.conns)
+	l.conns = append(l.conns, cn)
+}
+
+func (l *loop) remove(cn *conn) {
+	last := len(l.conns) - 1
+	l.conns[cn.index] = l.conns[last]
+	l.conns[cn.index].index = cn.index
+	l.conns[last] = nil
+	l.conns = l.conns[:last]
+	if cn.wait != waitRoom {
+		return
+	}
+	// Its place in waiting is skipped when its turn comes; while the journal is away no turn comes, so the dead must not pile up.
+	if l.dead++; l.dead > 16+len(l.waiting)/2 {
+		l.waiting = slices.DeleteFunc(l.waiting, func(cn *conn) bool { return cn.closed })
+		l.dead = 0
+		l.noteWaiters()
+	}
+}
+
+// settleRest settles what came after the engine's end; no acks can be written any more.
+func (l *loop) settleRest() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.queue {
+		s.cn.sess.Settle(s.c)
+	}
+	l.queue = nil
+}
