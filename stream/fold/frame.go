@@ -37,11 +37,10 @@ func (s *State) frame(d *device, e *telemetry.Entry) {
 		return
 	}
 	s.quality(d, m, received)
-	take := map[string]func(*device, *observation){"2011": s.instant, "2051": s.minuteRecord, "2061": s.reported, "2031": s.reported}[string(m.CN)]
-	if take == nil || len(m.Groups) == 0 || s.duplicate(d, m) {
+	if taker(m.CN) == nil || len(m.Groups) == 0 || s.duplicate(d, m) {
 		return
 	}
-	s.groups(d, m, received, take)
+	s.groups(d, m, received)
 }
 
 // An observation is one factor group of one frame: what the device says of one factor at one time.
@@ -62,8 +61,22 @@ type record struct {
 	notHeld int  // groups whose slot is filled by a value that is no longer held
 }
 
+// taker is what a data command's factor groups go to; nil: the command carries none of ours.
+func taker(cn []byte) func(*State, *device, *observation) {
+	switch string(cn) {
+	case "2011":
+		return (*State).instant
+	case "2051":
+		return (*State).minuteRecord
+	case "2061", "2031":
+		return (*State).reported
+	}
+	return nil
+}
+
 // groups walks the factor groups and resolves each one's time once.
-func (s *State) groups(d *device, m *hj212.Message, received int64, take func(*device, *observation)) {
+func (s *State) groups(d *device, m *hj212.Message, received int64) {
+	take := taker(m.CN)
 	var (
 		last  []byte // DataTime of the groups before
 		at    int64
@@ -81,7 +94,7 @@ func (s *State) groups(d *device, m *hj212.Message, received int64, take func(*d
 			at, ok = s.eventTime(d, m, g.DataTime, received)
 		}
 		if ok {
-			take(d, &observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, g.Code, at), group: g, at: at, valid: validMark(m, g.Flag), record: &rec})
+			take(s, d, &observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, g.Code, at), group: g, at: at, valid: validMark(m, g.Flag), record: &rec})
 		}
 	}
 	if begun && ok {

@@ -208,6 +208,7 @@ func (s *State) alarmEvent(d *device, sr *series, r *rules.Rule, a *openAlarm, s
 	if a.level == telemetry.LevelExceed && a.kind == rules.KindHigh {
 		ev.TimesOver = rules.TimesOver(a.value, limit)
 	}
+	ordinal := int64(s.out.ord[telemetry.TopicAlarms])
 	s.out.put(telemetry.TopicAlarms, d.mn, telemetry.AppendJSON(nil, &ev))
 	l := s.out.start("alarm", "", d, sr.factor, "rule", r.ID, "stat", string(r.Statistic))
 	l.text("id", []byte(a.id))
@@ -217,5 +218,5 @@ func (s *State) alarmEvent(d *device, sr *series, r *rules.Rule, a *openAlarm, s
 	l.fixed("limit", limit)
 	l.fixed("times_over", ev.TimesOver)
 	l.int("window_start", a.start/1000)
-	s.out.end(l, s.nowMs())
+	s.out.endNano(l, s.nowMs()*1_000_000+ordinal) // events of one tick stay apart
 }

@@ -66,9 +66,12 @@ func (o *outputs) start(measurement, cn string, d *device, factor string, more .
 }
 
 // end closes the line at a time in milliseconds.
-func (o *outputs) end(l line, ms int64) {
+func (o *outputs) end(l line, ms int64) { o.endNano(l, ms*1_000_000) }
+
+// endNano is end at a time in nanoseconds.
+func (o *outputs) endNano(l line, ns int64) {
 	l.b = append(l.b, ' ')
-	l.b = strconv.AppendInt(l.b, ms*1_000_000, 10)
+	l.b = strconv.AppendInt(l.b, ns, 10)
 	o.lines = append(l.b, '\n')
 }
 

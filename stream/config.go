@@ -1,0 +1,71 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"outfall/telemetry"
+)
+
+// Config sets the worker. Start from DefaultConfig: the zero value is not valid.
+type Config struct {
+	// Group is the consumer group that shares the partitions out among workers. Its committed offsets serve the display of lag and
+	// the horizon of Replay's comparison; where a worker goes on is decided by snapshots and output positions alone.
+	Group string `yaml:"group"`
+	// InstanceID is this worker's lasting name in the group, unique among its workers. With it a worker that was killed and is
+	// started again takes its partitions back at once; they also wait for it for SessionTimeout when it is stopped. Empty: the
+	// partitions move at once when the worker stops, and after SessionTimeout when it is killed.
+	InstanceID string `yaml:"instance_id"`
+	// SessionTimeout is how long a silent worker keeps its partitions, 6 s to 5 min (the brokers' default bounds are 6 s and 30 min).
+	SessionTimeout time.Duration `yaml:"session_timeout"`
+	// TickInterval is the step of the journal's clock, 100 ms to 10 s. Windows, offline timers and alarms are late by up to this
+	// much; each tick is a record of about 100 bytes in every partition.
+	TickInterval time.Duration `yaml:"tick_interval"`
+	// SnapshotInterval bounds what a restart folds again, 1 s to 1 h.
+	SnapshotInterval time.Duration `yaml:"snapshot_interval"`
+	// SnapshotDir holds the snapshots, three generations of every partition. It is created.
+	SnapshotDir string `yaml:"snapshot_dir"`
+	// MaxBufferedOutputs bounds the outputs of one partition that the brokers have not acknowledged yet, 1 to 100,000; at the
+	// bound the partition's fold waits.
+	MaxBufferedOutputs int `yaml:"max_buffered_outputs"`
+	// DrainTimeout bounds how long a partition that is taken away, or a shutdown, waits for the last outputs and the last
+	// snapshot, 1 s to 1 min. What is not out by then is folded again by the next owner.
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
+}
+
+// DefaultConfig is a Config that lacks only SnapshotDir.
+func DefaultConfig() Config {
+	return Config{
+		Group:              telemetry.DefaultPrefix + "stream",
+		SessionTimeout:     10 * time.Second,
+		TickInterval:       time.Second,
+		SnapshotInterval:   30 * time.Second,
+		MaxBufferedOutputs: 10_000,
+		DrainTimeout:       10 * time.Second,
+	}
+}
+
+// Validate reports every fault at once, each under its key in the file.
+func (c Config) Validate() error {
+	var errs []error
+	within := func(key string, d, low, high time.Duration) {
+		if d < low || d > high {
+			errs = append(errs, fmt.Errorf("stream.%s: %v is not in %v..%v", key, d, low, high))
+		}
+	}
+	if c.Group == "" {
+		errs = append(errs, errors.New("stream.group: is empty"))
+	}
+	within("session_timeout", c.SessionTimeout, 6*time.Second, 5*time.Minute)
+	within("tick_interval", c.TickInterval, 100*time.Millisecond, 10*time.Second)
+	within("snapshot_interval", c.SnapshotInterval, time.Second, time.Hour)
+	if c.SnapshotDir == "" {
+		errs = append(errs, errors.New("stream.snapshot_dir: is empty"))
+	}
+	if n := c.MaxBufferedOutputs; n < 1 || n > 100_000 {
+		errs = append(errs, fmt.Errorf("stream.max_buffered_outputs: %d is not in 1..100000", n))
+	}
+	within("drain_timeout", c.DrainTimeout, time.Second, time.Minute)
+	return errors.Join(errs...)
+}

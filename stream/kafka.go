@@ -1,0 +1,300 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"outfall/telemetry"
+)
+
+// A Cluster is what this stage needs to know of the brokers.
+type Cluster interface {
+	// Client opens a client of the cluster with opts added to the usual ones.
+	Client(opts ...kgo.Opt) (*kgo.Client, error)
+	// Topic is the name of t in the cluster.
+	Topic(t telemetry.Topic) string
+	// Partitions is the number of partitions of every topic.
+	Partitions() int32
+	// Tail is the last record of a partition, nil if it holds none.
+	Tail(ctx context.Context, t telemetry.Topic, partition int32) (*kgo.Record, error)
+}
+
+// A Barrier makes what the brokers have acknowledged safe from a power loss.
+type Barrier interface {
+	// Wait returns nil once everything that was acknowledged before the call is durable.
+	Wait(ctx context.Context) error
+}
+
+// Sizes of one fetch and of one record. The fetch bounds what a partition holds in memory unfolded: two fetches, before decompression.
+const (
+	fetchBytes     = 4 << 20
+	pollRecords    = 4096
+	maxOutputBytes = 900_000 // a batch of the client holds 1,000,012 bytes, headers included
+)
+
+// errOutOfRange: the journal does not hold the offset that is wanted next.
+var errOutOfRange = errors.New("offset out of range")
+
+// A link is one partition's own client. It reads the partition's journal and writes its outputs, so that whatever goes wrong with a
+// partition ends with its link and touches no other.
+//
+// Outputs must not have holes: once a later output is in its topic, readers drop an earlier one. So the client flushes by hand and
+// publish hands it a whole group at a time. Within a group a batch that a broker refuses takes the later ones of its topic with it (the
+// client fails all that it holds for that partition; those in flight are refused for their sequence number), and after a failure
+// nothing more is written by this link.
+type link struct {
+	client    *kgo.Client
+	admin     *kadm.Client
+	cluster   Cluster
+	partition int32
+}
+
+func openLink(cluster Cluster, partition int32, maxOutputs int) (*link, error) {
+	cl, err := cluster.Client(
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.MaxConcurrentFetches(1),
+		kgo.FetchMaxWait(time.Second),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ManualFlushing(), kgo.MaxBufferedRecords(maxOutputs),
+		kgo.StopProducerOnDataLossDetected(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("open the client of partition %d: %w", partition, err)
+	}
+	return &link{client: cl, admin: kadm.NewClient(cl), cluster: cluster, partition: partition}, nil
+}
+
+// close drops what is not yet out.
+func (l *link) close() { l.client.Close() }
+
+// journalBounds are the journal's first offset and the offset of its next entry.
+func (l *link) journalBounds(ctx context.Context) (start, end int64, err error) {
+	starts, ends, err := bounds(ctx, l.admin, l.cluster.Topic(telemetry.TopicJournal))
+	if err != nil {
+		return 0, 0, err
+	}
+	return starts[l.partition], ends[l.partition], nil
+}
+
+// tails are the positions of the last records of the partition's output topics. Read them only once the partition is ours.
+func (l *link) tails(ctx context.Context) (map[telemetry.Topic]telemetry.Position, error) {
+	tails := map[telemetry.Topic]telemetry.Position{}
+	for _, t := range telemetry.OutputTopics() {
+		rec, err := l.cluster.Tail(ctx, t, l.partition)
+		if err != nil {
+			return nil, fmt.Errorf("read the last of %s partition %d: %w", t, l.partition, err)
+		}
+		if rec == nil {
+			continue
+		}
+		if tails[t], err = recordPosition(rec); err != nil {
+			return nil, err
+		}
+	}
+	return tails, nil
+}
+
+// startAt makes poll begin at a journal offset. Call it once.
+func (l *link) startAt(offset int64) {
+	l.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{
+		l.cluster.Topic(telemetry.TopicJournal): {l.partition: kgo.NoResetOffset().At(offset)},
+	})
+}
+
+// A batch is what one poll returned.
+type batch struct {
+	records []*kgo.Record // in offset order; the link does not touch them again
+	end     int64         // offset of the journal's next entry as the broker said with them, -1 if it did not
+}
+
+// poll waits for the next entries, until ctx ends. The error wraps errOutOfRange if the journal no longer holds what comes next.
+func (l *link) poll(ctx context.Context) (batch, error) {
+	fetches := l.client.PollRecords(ctx, pollRecords)
+	b := batch{end: -1}
+	var err error
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if p.Err != nil && err == nil {
+			err = p.Err
+		}
+		b.records = append(b.records, p.Records...)
+		b.end = max(b.end, p.HighWatermark)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return batch{}, ctx.Err()
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		return batch{}, fmt.Errorf("read journal partition %d: %w: %w", l.partition, errOutOfRange, err)
+	case err != nil:
+		return batch{}, fmt.Errorf("read journal partition %d: %w", l.partition, err)
+	}
+	return b, nil
+}
+
+// publish writes a group of output records, at most the link's maxOutputs, and returns when all brokers asked for have them. After
+// an error the link is good for close alone.
+func (l *link) publish(ctx context.Context, group []*kgo.Record) error {
+	for _, rec := range group {
+		if n := len(rec.Key) + len(rec.Value); n > maxOutputBytes {
+			return fmt.Errorf("publish %s partition %d: an output of %d bytes, the limit is %d", rec.Topic, rec.Partition, n, maxOutputBytes)
+		}
+	}
+	var (
+		mu    sync.Mutex // guards the two below
+		acked int
+		first error
+	)
+	for _, rec := range group {
+		// The record is not bound to ctx: a record given up alone would leave a hole.
+		l.client.Produce(context.WithoutCancel(ctx), rec, func(rec *kgo.Record, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			acked++
+			if err != nil && first == nil {
+				first = fmt.Errorf("publish %s partition %d: %w", rec.Topic, rec.Partition, err)
+			}
+		})
+	}
+	if err := l.client.Flush(ctx); err != nil {
+		return fmt.Errorf("publish %d outputs of partition %d: %w", len(group), l.partition, err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if first == nil && acked != len(group) {
+		panic(fmt.Sprintf("stream: flush returned with %d of %d outputs acknowledged", acked, len(group)))
+	}
+	return first
+}
+
+// An outputGroup is what publish takes: records of any output topics, each topic's in the order of their positions.
+type outputGroup struct {
+	records []*kgo.Record
+	counts  map[telemetry.Topic]int
+}
+
+func (g *outputGroup) len() int { return len(g.records) }
+
+func (g *outputGroup) add(topic string, partition int32, received time.Time, o *telemetry.Output) {
+	if g.counts == nil {
+		g.counts = map[telemetry.Topic]int{}
+	}
+	g.counts[o.Topic]++
+	g.records = append(g.records, outputRecord(topic, partition, received, o))
+}
+
+func (g *outputGroup) reset() {
+	clear(g.records)
+	g.records = g.records[:0]
+	clear(g.counts)
+}
+
+// A member is the worker's place in the consumer group, and what it writes into the journal. It fetches nothing.
+type member struct {
+	client  *kgo.Client
+	journal string
+}
+
+// join enters the group. The functions get journal partitions; they are never called concurrently, and the group waits for them.
+func join(cluster Cluster, cfg Config, assigned, revoked, lost func([]int32)) (*member, error) {
+	journal := cluster.Topic(telemetry.TopicJournal)
+	on := func(fn func([]int32)) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) { fn(partitions[journal]) }
+	}
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(cfg.Group), kgo.ConsumeTopics(journal), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(cfg.SessionTimeout), kgo.HeartbeatInterval(cfg.SessionTimeout / 4),
+		kgo.RebalanceTimeout(cfg.DrainTimeout + 30*time.Second),
+		kgo.DisableAutoCommit(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.OnPartitionsAssigned(on(assigned)), kgo.OnPartitionsRevoked(on(revoked)), kgo.OnPartitionsLost(on(lost)),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(2 * time.Millisecond),
+	}
+	if cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(cfg.InstanceID))
+	}
+	cl, err := cluster.Client(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("join group %s: %w", cfg.Group, err)
+	}
+	cl.PauseFetchTopics(journal)
+	return &member{client: cl, journal: journal}, nil
+}
+
+// watch reports the group's errors until ctx ends.
+func (m *member) watch(ctx context.Context, report func(error)) {
+	for ctx.Err() == nil {
+		m.client.PollFetches(ctx).EachError(func(_ string, _ int32, err error) {
+			if ctx.Err() == nil {
+				report(err)
+			}
+		})
+	}
+}
+
+// tick writes a tick into the journal; done gets its outcome on another goroutine.
+func (m *member) tick(partition int32, now time.Time, done func(error)) {
+	m.client.Produce(context.Background(), tickRecord(m.journal, partition, now), func(_ *kgo.Record, err error) { done(err) })
+}
+
+// commit tells the group how far partitions are: the journal offset after the last entry whose outputs are all out.
+func (m *member) commit(ctx context.Context, next map[int32]int64) error {
+	if len(next) == 0 {
+		return nil
+	}
+	offsets := map[int32]kgo.EpochOffset{}
+	for p, o := range next {
+		offsets[p] = kgo.EpochOffset{Epoch: -1, Offset: o}
+	}
+	var refused error
+	m.client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{m.journal: offsets},
+		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+			refused = err
+			if err != nil {
+				return
+			}
+			for _, t := range resp.Topics {
+				for _, p := range t.Partitions {
+					if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+						refused = fmt.Errorf("journal partition %d: %w", p.Partition, err)
+					}
+				}
+			}
+		})
+	if refused != nil {
+		return fmt.Errorf("commit offsets: %w", refused)
+	}
+	return nil
+}
+
+func (m *member) close() { m.client.Close() }
+
+// bounds are a topic's first and next offsets by partition.
+func bounds(ctx context.Context, admin *kadm.Client, topic string) (start, end map[int32]int64, err error) {
+	if start, err = offsetsOf(ctx, topic, admin.ListStartOffsets); err != nil {
+		return nil, nil, err
+	}
+	end, err = offsetsOf(ctx, topic, admin.ListEndOffsets)
+	return start, end, err
+}
+
+func offsetsOf(ctx context.Context, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
+	listed, err := list(ctx, topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list offsets of %s: %w", topic, err)
+	}
+	offsets := map[int32]int64{}
+	for p, o := range listed[topic] {
+		offsets[p] = o.Offset
+	}
+	return offsets, nil
+}

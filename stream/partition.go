@@ -1,0 +1,273 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"outfall/stream/fold"
+	"outfall/telemetry"
+)
+
+// A LostError says that journal entries which a partition still needs are gone. Nothing can be computed from there on that equals what
+// the entries would have given, so the worker stops.
+type LostError struct {
+	Partition int32
+	Wanted    int64  // journal offset that is to be folded next
+	What      string // what is gone, and what to do
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("journal partition %d, offset %d: %s", e.Partition, e.Wanted, e.What)
+}
+
+// A partition is one assigned partition of the journal: it folds it until stopped, and begins anew from its newest snapshot when
+// something goes wrong.
+type partition struct {
+	w    *Worker
+	id   int32
+	log  zerolog.Logger
+	stop context.CancelFunc // ends reading; what was read is folded, published and kept in a snapshot
+	kill context.CancelFunc // ends everything
+	done chan struct{}      // closed when run has returned
+
+	progress
+}
+
+// Progress of a partition, for metrics and health; written by its goroutine alone.
+type progress struct {
+	published atomic.Int64 // journal offset after the last entry whose outputs are out; -1 until first recovered
+	end       atomic.Int64 // the journal's end as last heard
+	caughtUp  atomic.Bool  // has reached the end that it saw when it was assigned
+	devices   atomic.Int64
+	alarms    atomic.Int64
+	clock     atomic.Int64 // log clock, ms
+	saved     atomic.Int64 // wall clock of the last snapshot or recovery, ms
+	fault     atomic.Pointer[string]
+}
+
+// run folds the partition until stop ends. What is in hand then may take until hard ends. Faults are retried with growing pauses,
+// from 0.25 to 30 s; lost entries are final and go to the worker.
+func (p *partition) run(stop, hard context.Context) {
+	defer close(p.done)
+	pause := 250 * time.Millisecond
+	for stop.Err() == nil {
+		began := time.Now()
+		err := p.session(stop, hard)
+		var lost *LostError
+		switch {
+		case err == nil:
+			return
+		case errors.As(err, &lost):
+			p.w.fail(err)
+			return
+		case stop.Err() != nil:
+			p.log.Warn().Err(err).Msg("partition not drained: its next owner folds the rest again")
+			return
+		}
+		p.w.metrics.restarts.Inc()
+		text := err.Error()
+		p.fault.Store(&text)
+		if time.Since(began) > time.Minute {
+			pause = 250 * time.Millisecond
+		}
+		p.log.Error().Err(err).Dur("pause", pause).Msg("partition stopped, folding again from its newest snapshot")
+		select {
+		case <-stop.Done():
+			return
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+		pause = min(2*pause, 30*time.Second)
+	}
+}
+
+// A session folds one partition from a recovered state on.
+type session struct {
+	*partition
+	link   *link
+	hard   context.Context
+	state  *fold.State
+	next   int64 // journal offset of the first entry that is not in state
+	target int64 // the journal's end when the session began
+
+	floor map[telemetry.Topic]telemetry.Position // outputs up to here are out since before the session
+	at    map[telemetry.Topic]telemetry.Position // last output that the fold made
+
+	entry   telemetry.Entry // at hand
+	group   outputGroup     // outputs that are not out yet
+	durable bool            // the batch at hand is safe from a power loss in the journal
+	err     error           // of a publish within Apply
+
+	savedNext atomic.Int64  // next of the newest snapshot, -1 without one
+	saveAt    time.Time     // when another one is due
+	saving    chan struct{} // holds a token while a snapshot is being written
+	statsAt   time.Time
+}
+
+// session returns nil when stop ended and everything in hand was published and saved. It owns two goroutines:
+//
+//	tick   writes the partition's clock into the journal; ends with the session
+//	save   writes one snapshot at a time; ends before the session
+func (p *partition) session(stop, hard context.Context) error {
+	l, err := openLink(p.w.cluster, p.id, p.w.cfg.MaxBufferedOutputs)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	s := &session{partition: p, link: l, hard: hard, saving: make(chan struct{}, 1), at: map[telemetry.Topic]telemetry.Position{}}
+	if err := s.recover(stop); err != nil {
+		if stop.Err() != nil {
+			return nil // nothing was begun
+		}
+		return err
+	}
+	ctx, cancel := context.WithCancel(stop)
+	var ticks sync.WaitGroup
+	ticks.Go(func() { p.tick(ctx) })
+	defer ticks.Wait()
+	defer cancel()
+	defer func() { s.saving <- struct{}{} }() // waits for a snapshot under way
+
+	l.startAt(s.next)
+	// Partitions take turns, so that their snapshots do not all fall into the same moment.
+	s.saveAt = time.Now().Add(p.w.cfg.SnapshotInterval * time.Duration(p.id%8+1) / 8)
+	for {
+		b, err := l.poll(stop)
+		if stop.Err() != nil {
+			return s.finish()
+		}
+		if errors.Is(err, errOutOfRange) {
+			return s.lostError(hard, err)
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.fold(b); err != nil {
+			return err
+		}
+		s.report(b.end)
+		if now := time.Now(); now.After(s.saveAt) && s.savedNext.Load() != s.next {
+			s.saveLater(now)
+		}
+	}
+}
+
+// fold applies a batch and returns when all its outputs are out. Only then does the partition's published offset move.
+func (s *session) fold(b batch) error {
+	s.durable = false
+	emit := s.emit
+	for _, rec := range b.records {
+		e, err := decodeEntry(rec)
+		if err != nil {
+			s.w.metrics.entries[skipped].Inc()
+			s.w.skippedLog.Warn().Err(err).Msg("journal entry skipped")
+		} else {
+			s.w.metrics.entries[e.Kind].Inc()
+			s.entry = e
+			s.state.Apply(&s.entry, emit)
+		}
+		if s.err != nil {
+			return s.err
+		}
+		s.next = rec.Offset + 1
+	}
+	return s.publish()
+}
+
+// emit takes one output of the entry at hand. It publishes when the group is full, so that an entry with any number of outputs fits.
+func (s *session) emit(o telemetry.Output) {
+	last, ok := s.at[o.Topic]
+	if o.Pos.Source != s.entry.Offset || ok && !o.Pos.After(last) {
+		panic(fmt.Sprintf("stream: the fold of journal partition %d offset %d made %s output %v after %v", s.id, s.entry.Offset, o.Topic, o.Pos, last))
+	}
+	s.at[o.Topic] = o.Pos
+	if floor, ok := s.floor[o.Topic]; ok && !o.Pos.After(floor) {
+		s.w.metrics.suppressed.Inc()
+		return
+	}
+	if s.err != nil {
+		return // the session ends, and with it this state
+	}
+	s.group.add(s.w.cluster.Topic(o.Topic), s.id, s.entry.Received, &o)
+	if s.group.len() >= s.w.cfg.MaxBufferedOutputs {
+		s.err = s.publish()
+	}
+}
+
+// publish writes the group. Before the first outputs of a batch the batch itself must be durable in the journal: an output whose cause
+// a power loss could still take away would stand in the way of other entries at the same offset later.
+func (s *session) publish() error {
+	if s.group.len() == 0 {
+		return nil
+	}
+	if !s.durable {
+		if err := s.w.barrier.Wait(s.hard); err != nil {
+			return fmt.Errorf("journal partition %d to stable storage: %w", s.id, err)
+		}
+		s.durable = true
+	}
+	if err := s.link.publish(s.hard, s.group.records); err != nil {
+		return err
+	}
+	for t, n := range s.group.counts {
+		s.w.metrics.outputs[t].Add(float64(n))
+	}
+	s.group.reset()
+	return nil
+}
+
+// report publishes the session's progress; end is the journal's end if known, else -1.
+func (s *session) report(end int64) {
+	s.published.Store(s.next)
+	if end >= 0 {
+		s.progress.end.Store(end)
+	}
+	if s.next >= s.target && s.caughtUp.CompareAndSwap(false, true) {
+		s.log.Info().Int64("offset", s.next).Msg("partition caught up")
+	}
+	s.fault.Store(nil)
+	if now := time.Now(); now.Sub(s.statsAt) >= time.Second {
+		s.statsAt = now
+		st := s.state.Stats()
+		s.devices.Store(int64(st.Devices))
+		s.alarms.Store(int64(st.OpenAlarms))
+		if c := s.state.Clock(); !c.IsZero() {
+			s.clock.Store(c.UnixMilli())
+		}
+	}
+}
+
+// maxUnackedTicks bounds the ticks of a partition that wait for the brokers; while they are away, time stands still.
+const maxUnackedTicks = 2
+
+// tick writes a tick at once and then each TickInterval, until ctx ends. Ticks go to the journal's end, behind the backlog that may be
+// there, so time never runs ahead of it.
+func (p *partition) tick(ctx context.Context) {
+	unacked := make(chan struct{}, maxUnackedTicks)
+	every := time.NewTicker(p.w.cfg.TickInterval)
+	defer every.Stop()
+	for {
+		select {
+		case unacked <- struct{}{}:
+			p.w.member.tick(p.id, time.Now(), func(err error) {
+				<-unacked
+				if err != nil {
+					p.w.metrics.ticksFailed.Inc()
+				}
+			})
+		default:
+			p.w.metrics.ticksFailed.Inc()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}

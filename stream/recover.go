@@ -1,0 +1,167 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"outfall/stream/fold"
+)
+
+// recover finds where the partition goes on: the newest snapshot that can be read and that the journal still reaches, and how far each
+// output topic got. Different topics may have got differently far; each goes on by itself.
+func (s *session) recover(ctx context.Context) error {
+	snap, st, err := s.w.loadSnapshot(ctx, s.id, func(snap *Snapshot) (bool, error) {
+		_, end, err := s.link.journalBounds(ctx)
+		return snap.Next <= end, err
+	})
+	if err != nil {
+		return err
+	}
+	// The tails before the journal's end: an owner that does not know yet that it lost the partition may still be writing both.
+	if s.floor, err = s.link.tails(ctx); err != nil {
+		return err
+	}
+	start, end, err := s.link.journalBounds(ctx)
+	if err != nil {
+		return err
+	}
+	s.state, s.next, s.target = st, start, end
+	s.savedNext.Store(-1)
+	if snap != nil {
+		s.next = snap.Next
+		s.savedNext.Store(snap.Next)
+		for t, pos := range snap.Positions {
+			if floor, ok := s.floor[t]; !ok || pos.After(floor) {
+				s.floor[t] = pos
+			}
+		}
+	}
+	if s.next < start {
+		return s.lost(start)
+	}
+	for t, pos := range s.floor {
+		if pos.Source >= end {
+			return &LostError{Partition: s.id, Wanted: end, What: fmt.Sprintf("%s holds outputs of entries up to offset %d, but the journal ends "+
+				"before offset %d: it lost its end. Restore the journal, or move this installation to a new topic prefix", t, pos.Source, end)}
+		}
+	}
+	if snap == nil && start > 0 {
+		s.log.Warn().Int64("offset", start).Msg("no snapshot: folding from the journal's first entry; what came before it is unknown")
+	}
+	s.log.Info().Int64("offset", s.next).Int64("end", end).Bool("snapshot", snap != nil).Msg("partition recovered")
+	s.saved.Store(time.Now().UnixMilli())
+	s.report(end)
+	return nil
+}
+
+// lost is the error for a journal that begins only at start, behind what is wanted.
+func (s *session) lost(start int64) error {
+	return &LostError{Partition: s.id, Wanted: s.next, What: fmt.Sprintf("the journal begins only at offset %d: retention removed %d entries before "+
+		"they were folded. Give the journal more retention and restore it; or accept the loss by removing the snapshots p%05d-*.snap in %s: "+
+		"the fold then begins at offset %d, knowing nothing of what came before", start, start-s.next, s.id, s.w.cfg.SnapshotDir, start)}
+}
+
+// lostError explains errOutOfRange.
+func (s *session) lostError(ctx context.Context, cause error) error {
+	start, end, err := s.link.journalBounds(ctx)
+	switch {
+	case err != nil:
+		return errors.Join(cause, err)
+	case s.next < start:
+		return s.lost(start)
+	case s.next > end:
+		return &LostError{Partition: s.id, Wanted: s.next, What: fmt.Sprintf("the journal ends before offset %d: it lost its end while it was being "+
+			"read. Restore it; a restart goes on from a snapshot that the journal still reaches, if there is one", end)}
+	}
+	return cause
+}
+
+// loadSnapshot returns the newest snapshot that can be read and that usable accepts, with the state in it; a nil snapshot and a new
+// state if there is none. Each that is passed over is logged and counted.
+func (w *Worker) loadSnapshot(ctx context.Context, partition int32, usable func(*Snapshot) (bool, error)) (*Snapshot, *fold.State, error) {
+	for age := 0; ; age++ {
+		snap, err := w.store.Load(ctx, partition, age)
+		if errors.Is(err, ErrNoSnapshot) {
+			return nil, fold.New(partition), nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		var st *fold.State
+		if err == nil {
+			st, err = fold.Read(snap.Body)
+		}
+		if err != nil {
+			w.metrics.snapshots[snapshotDamaged].Inc()
+			w.log.Warn().Int32("partition", partition).Int("age", age).Err(err).Msg("snapshot cannot be read, trying an older one")
+			continue
+		}
+		ok, err := usable(snap)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			return snap, st, nil
+		}
+		w.metrics.snapshots[snapshotAhead].Inc()
+		w.log.Warn().Int32("partition", partition).Int64("offset", snap.Next).Msg("snapshot lies beyond the journal's end, trying an older one")
+	}
+}
+
+// snapshot takes the state as it is; every output of the entries in it is out.
+func (s *session) snapshot() *Snapshot {
+	positions := maps.Clone(s.floor)
+	for t, pos := range s.at {
+		if floor, ok := positions[t]; !ok || pos.After(floor) {
+			positions[t] = pos
+		}
+	}
+	return &Snapshot{Partition: s.id, Next: s.next, Positions: positions, Body: s.state.AppendTo(nil)}
+}
+
+// saveLater encodes a snapshot now and writes it on another goroutine, so that frames wait for the encoding alone. While the one
+// before is still being written it does nothing.
+func (s *session) saveLater(now time.Time) {
+	select {
+	case s.saving <- struct{}{}:
+	default:
+		return
+	}
+	snap := s.snapshot()
+	s.saveAt = now.Add(s.w.cfg.SnapshotInterval)
+	go func() {
+		defer func() { <-s.saving }()
+		if err := s.save(snap); err != nil {
+			s.log.Error().Err(err).Msg("snapshot not written: a restart folds more again")
+		}
+	}()
+}
+
+// save writes a snapshot once all that it rests on is durable: the entries in it, and their outputs.
+func (s *session) save(snap *Snapshot) error {
+	err := s.w.barrier.Wait(s.hard)
+	if err == nil {
+		err = s.w.store.Save(s.hard, snap)
+	}
+	if err != nil {
+		s.w.metrics.snapshots[snapshotFailed].Inc()
+		return err
+	}
+	s.w.metrics.snapshots[snapshotWritten].Inc()
+	s.savedNext.Store(snap.Next)
+	s.saved.Store(time.Now().UnixMilli())
+	return nil
+}
+
+// finish writes the last snapshot of a partition that is given up in order.
+func (s *session) finish() error {
+	s.saving <- struct{}{}
+	defer func() { <-s.saving }()
+	if s.savedNext.Load() == s.next {
+		return nil
+	}
+	return s.save(s.snapshot())
+}

@@ -1,0 +1,136 @@
+package stream
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/telemetry"
+)
+
+// run folds everything that the journal holds and stops.
+func (b *bed) run(dir string) {
+	b.t.Helper()
+	w := startWorker(b.t, b.cluster, config(dir))
+	b.waitFolded(w)
+	if err := w.stop(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bed) replay(opts ReplayOptions) ReplayResult {
+	b.t.Helper()
+	if opts.Out == "" {
+		opts.Out = b.t.TempDir()
+	}
+	result, err := Replay(b.t.Context(), b.cluster, opts)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(opts.Out, ".parts-*")); len(left) != 0 {
+		b.t.Errorf("parts left behind: %q", left)
+	}
+	return result
+}
+
+func TestReplayWritesWhatWasPublished(t *testing.T) {
+	b, snaps := newBed(t), t.TempDir()
+	b.feed(40)
+	b.run(snaps)
+	middle := time.Now()
+	b.feed(40)
+	b.run(snaps)
+
+	out := t.TempDir()
+	whole := b.replay(ReplayOptions{Out: out, Compare: true, Group: DefaultConfig().Group})
+	if c := whole.Comparison; !c.Same() || c.Equal == 0 || c.Gone != 0 {
+		t.Errorf("comparison %+v\n%v", c, c.First)
+	}
+	want := b.fromScratch(b.journalEnds())
+	for i, f := range replayFiles {
+		var text []byte
+		for p := range int32(bedPartitions) {
+			for _, o := range want[place{f.topic, p}] {
+				text = append(append(text, o.Value...), '\n')
+			}
+		}
+		sum := sha256.Sum256(text)
+		got, err := os.ReadFile(filepath.Join(out, f.name))
+		if err != nil || !bytes.Equal(got, text) || len(text) == 0 {
+			t.Errorf("%s: %d bytes, want %d (%v)", f.name, len(got), len(text), err)
+		}
+		if r := whole.Files[i]; r.Name != f.name || r.SHA256 != hex.EncodeToString(sum[:]) || r.Bytes != int64(len(text)) {
+			t.Errorf("%s: reported as %+v", f.name, r)
+		}
+	}
+
+	before := b.replay(ReplayOptions{To: middle, Compare: true, Group: DefaultConfig().Group})
+	after := b.replay(ReplayOptions{From: middle, Compare: true, Group: DefaultConfig().Group})
+	if !before.Comparison.Same() || !after.Comparison.Same() {
+		t.Errorf("halves: %+v\n%v\n%+v\n%v", before.Comparison, before.Comparison.First, after.Comparison, after.Comparison.First)
+	}
+	if n := before.Comparison.Equal + after.Comparison.Equal; n != whole.Comparison.Equal || before.Entries == 0 || after.Entries == 0 {
+		t.Errorf("halves have %d outputs, the whole %d", n, whole.Comparison.Equal)
+	}
+	var done, total int64
+	fromSnapshot := b.replay(ReplayOptions{From: middle, SnapshotDir: snaps, Progress: func(d, of int64) { done, total = d, of }})
+	if !reflect.DeepEqual(fromSnapshot.Files, after.Files) {
+		t.Errorf("from a snapshot %+v, from the beginning %+v", fromSnapshot.Files, after.Files)
+	}
+	if done == 0 || total >= whole.Entries {
+		t.Errorf("progress ended with %d of %d; the whole journal has %d entries, the snapshot was not used", done, total, whole.Entries)
+	}
+}
+
+func TestCompareFindsEveryDifference(t *testing.T) {
+	b := newBed(t)
+	b.feed(10)
+	made := b.fromScratch(b.journalEnds())
+	forged := made[place{telemetry.TopicPoints, 1}][0]
+	forged.Value = bytes.Replace(forged.Value, []byte("3"), []byte("1"), 1)
+	alien := telemetry.Output{MN: bedMN(3), Value: []byte(`{"forged":true}`), Pos: telemetry.Position{Source: 2, Ordinal: 99}}
+	b.write([]*kgo.Record{
+		outputRecord(b.cluster.Topic(telemetry.TopicPoints), 1, time.Now(), &forged),
+		outputRecord(b.cluster.Topic(telemetry.TopicFindings), 2, time.Now(), &alien),
+	})
+
+	nobody := b.replay(ReplayOptions{Compare: true, Group: "nobody"}).Comparison
+	if nobody.Missing < 100 || nobody.Equal != 0 || nobody.Pending != 0 || nobody.First == nil || nobody.First.Published != nil {
+		t.Errorf("nothing published: %+v", nobody)
+	}
+	b.run(t.TempDir())
+	c := b.replay(ReplayOptions{Compare: true, Group: DefaultConfig().Group}).Comparison
+	if c.Changed != 1 || c.Extra != 1 || c.Missing != 0 || c.Same() {
+		t.Errorf("one forged, one added: %+v\n%v", c, c.First)
+	}
+	if d := c.First; d == nil || d.Topic != telemetry.TopicPoints || d.Pos != forged.Pos || !strings.Contains(d.String(), string(forged.Value)) {
+		t.Errorf("first difference: %v", d)
+	}
+}
+
+// What retention has taken is no difference.
+func TestCompareAfterRetention(t *testing.T) {
+	b := newBed(t)
+	b.feed(10)
+	b.run(t.TempDir())
+	var gone kadm.Offsets
+	for p := range int32(bedPartitions) {
+		gone.AddOffset(b.cluster.Topic(telemetry.TopicPoints), p, 5, -1)
+	}
+	if _, err := kadm.NewClient(b.client).DeleteRecords(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	c := b.replay(ReplayOptions{Compare: true, Group: DefaultConfig().Group}).Comparison
+	if !c.Same() || c.Gone != 5*bedPartitions || c.Equal == 0 {
+		t.Errorf("%+v\n%v", c, c.First)
+	}
+}
