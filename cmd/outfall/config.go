@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+	"time"
+
+	"outfall/ingest"
+	"outfall/ingest/tcp"
+	"outfall/internal/broker"
+	"outfall/internal/obs"
+	"outfall/sinks/influx"
+	"outfall/stream"
+)
+
+// Config is the sum of the stages' configurations: one YAML file, one section a stage.
+type Config struct {
+	Kafka  broker.Config `yaml:"kafka"`
+	TCP    tcp.Config    `yaml:"tcp"`
+	Ingest ingest.Config `yaml:"ingest"`
+	Stream stream.Config `yaml:"stream"`
+	Influx influx.Config `yaml:"influx"`
+	Admin  obs.Config    `yaml:"admin"`
+}
+
+// embeddedLinger replaces the default of ingest.linger on the embedded broker, where a produce request costs no network round trip.
+const embeddedLinger = 2 * time.Millisecond
+
+// reachTimeout bounds how long a command waits to find out that a service cannot be reached.
+const reachTimeout = 10 * time.Second
+
+// defaultConfig is what holds without a file: the embedded broker and InfluxDB in dataDir.
+func defaultConfig(dataDir string) *Config {
+	cfg := &Config{
+		Kafka:  broker.DefaultConfig(),
+		TCP:    tcp.DefaultConfig(),
+		Ingest: ingest.DefaultConfig(),
+		Stream: stream.DefaultConfig(),
+		Influx: influx.DefaultConfig(),
+		Admin:  obs.DefaultConfig(),
+	}
+	cfg.Stream.SnapshotDir = filepath.Join(dataDir, "snapshots")
+	return cfg
+}
+
+// Validate reports every fault at once, each under its key in the file.
+func (c *Config) Validate() error {
+	return errors.Join(c.Kafka.Validate(), c.TCP.Validate(), c.Ingest.Validate(), c.Stream.Validate(), c.Influx.Validate(), c.Admin.Validate())
+}
+
+// loadConfig reads all sources and validates the result. The error is a usage error that lists every fault; values that were not
+// readable keep their default in the validation, so that one fault is not reported twice.
+func loadConfig(file, dataDir string, getenv func(string) (string, bool), overrides []override) (*Config, *loader, error) {
+	cfg := defaultConfig(dataDir)
+	l := newLoader(cfg)
+	if err := l.load(file, getenv, overrides); err != nil && len(l.faults.faults) == 0 {
+		return nil, nil, err // the file cannot be read at all
+	}
+	if len(cfg.Kafka.Brokers) == 0 && l.isDefault("ingest.linger") {
+		cfg.Ingest.Linger = embeddedLinger
+	}
+	if err := cfg.Validate(); err != nil {
+		l.place(err)
+	}
+	if err := l.err(); err != nil {
+		return nil, nil, err
+	}
+	return cfg, l, nil
+}

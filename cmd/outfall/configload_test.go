@@ -1,0 +1,110 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func noEnv(string) (string, bool) { return "", false }
+
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestConfigOrder: default < file < environment < flag, each with its origin.
+func TestConfigOrder(t *testing.T) {
+	file := writeFile(t, "kafka:\n  topic_prefix: a.\n  partitions: 4\ntcp:\n  listen: :1\n")
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"OUTFALL_KAFKA_PARTITIONS": "16", "OUTFALL_TCP_LISTEN": ":2", "OUTFALL_KAFKA_BROKERS": "x:1, y:2"}[name]
+		return v, ok
+	}
+	cfg, l, err := loadConfig(file, "d", env, []override{{"--listen", "tcp.listen", ":3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Kafka.TopicPrefix != "a." || cfg.Kafka.Partitions != 16 || cfg.TCP.Listen != ":3" || strings.Join(cfg.Kafka.Brokers, " ") != "x:1 y:2" {
+		t.Errorf("prefix %q, partitions %d, listen %q, brokers %q", cfg.Kafka.TopicPrefix, cfg.Kafka.Partitions, cfg.TCP.Listen, cfg.Kafka.Brokers)
+	}
+	for key, want := range map[string]string{
+		"kafka.topic_prefix": file + ":2:17", "kafka.partitions": "env OUTFALL_KAFKA_PARTITIONS", "tcp.listen": "flag --listen", "admin.log_level": "default",
+	} {
+		if got := l.settings[l.byKey[key]].origin.source; got != want {
+			t.Errorf("%s comes from %q, want %q", key, got, want)
+		}
+	}
+}
+
+// TestConfigLinger: the embedded broker has its own default, and a set value wins.
+func TestConfigLinger(t *testing.T) {
+	for _, c := range []struct {
+		file string
+		want time.Duration
+	}{
+		{"", embeddedLinger},
+		{"kafka:\n  brokers: [x:1]\n", defaultConfig("d").Ingest.Linger},
+		{"ingest: {linger: 7ms}\n", 7 * time.Millisecond},
+	} {
+		cfg, _, err := loadConfig(writeFile(t, c.file), "d", noEnv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cfg.Ingest.Linger != c.want {
+			t.Errorf("%q: linger %v, want %v", c.file, cfg.Ingest.Linger, c.want)
+		}
+	}
+}
+
+// TestConfigFaults: all faults of all sources at once, each at its place.
+func TestConfigFaults(t *testing.T) {
+	file := writeFile(t, "kafka:\n  partitons: 3\n  brokers: {a: b}\nfrob: 1\ninflux: [x]\nadmin:\n  log_level: loud\n  listen:\n")
+	env := func(name string) (string, bool) { return "many", name == "OUTFALL_KAFKA_PARTITIONS" }
+	_, _, err := loadConfig(file, "d", env, []override{{"--set", "tcp.lisen", "x"}, {"--listen", "tcp.listen", "x"}})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	if code := exitCode(err, true); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+	for _, want := range []string{
+		file + `:2:3: unknown key "kafka.partitons"; did you mean "kafka.partitions"?` + "\n     2 |   partitons: 3\n       |   ^",
+		file + `:3:`,
+		file + `:4:1: unknown key "frob"`,
+		file + `:5:`,
+		file + `:7:14: admin.log_level: log level "loud" is not`,
+		`admin.listen: has no value`,
+		`env OUTFALL_KAFKA_PARTITIONS: kafka.partitions: "many" is no whole number in range`,
+		`flag --set: unknown key "tcp.lisen"; did you mean "tcp.listen"?`,
+		`flag --listen: tcp.listen: "x" is not host:port`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the faults do not contain %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestConfigSyntaxError(t *testing.T) {
+	file := writeFile(t, "kafka:\n  brokers: [a\n")
+	_, _, err := loadConfig(file, "d", noEnv, nil)
+	if err == nil || !strings.Contains(err.Error(), file+":") {
+		t.Errorf("err = %v, want a position in %s", err, file)
+	}
+}
+
+// TestConfigTypes: every field of the configuration can be set from text, whatever its type.
+func TestConfigTypes(t *testing.T) {
+	l := newLoader(defaultConfig("d"))
+	for i, s := range l.settings {
+		l.setText(i, origin{source: "test"}, strings.Trim(s.text(), `"[]`))
+	}
+	if err := l.err(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/telemetry"
+)
+
+// A findingFilter selects findings; empty fields select all.
+type findingFilter struct{ mn, outlet, kind string }
+
+func (f findingFilter) match(x *telemetry.Finding) bool {
+	return (f.mn == "" || f.mn == x.MN) && (f.outlet == "" || f.outlet == x.Outlet) && (f.kind == "" || f.kind == string(x.Kind))
+}
+
+func (f *findingFilter) flags(cmd *cobra.Command) {
+	var kinds []string
+	for _, k := range telemetry.FindingKinds() {
+		kinds = append(kinds, string(k))
+	}
+	cmd.Flags().StringVar(&f.mn, "mn", "", "only this device")
+	cmd.Flags().StringVar(&f.outlet, "outlet", "", "only this outlet")
+	cmd.Flags().StringVar(&f.kind, "kind", "", "only this kind: "+strings.Join(kinds, ", "))
+	mustComplete(cmd, "kind", kinds...)
+}
+
+func (f *findingFilter) validate() error {
+	if f.kind != "" && !slices.Contains(telemetry.FindingKinds(), telemetry.FindingKind(f.kind)) {
+		return usagef("--kind: %q is no kind of finding", f.kind)
+	}
+	return nil
+}
+
+func newFinding(a *app) *cobra.Command {
+	return parent("finding", "List and follow data-integrity findings",
+		"List the findings of the findings topic (gaps, offline devices, refused frames, late and conflicting data), or follow them.",
+		newFindingLs(a), newFindingTail(a))
+}
+
+func newFindingLs(a *app) *cobra.Command {
+	var form string
+	var filter findingFilter
+	var data dataOptions
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Short:   "List findings",
+		Long:    "List the findings that are kept, per partition in the order they were made. The jsonl form is the topic's own.",
+		Example: "  outfall finding ls --kind offline",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := newFindingPrinter(a, form, &filter)
+			if err != nil {
+				return err
+			}
+			access, err := data.open(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			defer access.close()
+			seen := positions{}
+			err = access.cluster.ReadAll(cmd.Context(), telemetry.TopicFindings, func(rec *kgo.Record) error {
+				f, fresh, err := decodeOutput[telemetry.Finding](seen, rec)
+				if err != nil || !fresh || !filter.match(&f) {
+					return err
+				}
+				return printFinding(p, &f)
+			})
+			if err != nil {
+				return fmt.Errorf("read findings: %w", err)
+			}
+			return p.flush()
+		},
+	}
+	filter.flags(cmd)
+	outputFlag(cmd, &form)
+	data.flags(cmd)
+	return cmd
+}
+
+func newFindingTail(a *app) *cobra.Command {
+	var form string
+	var filter findingFilter
+	var data dataOptions
+	var fromStart bool
+	cmd := &cobra.Command{
+		Use:     "tail",
+		Short:   "Follow findings as they come",
+		Long:    "Print every finding as it comes, until interrupted.",
+		Example: "  outfall finding tail --mn 88888880000001",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := newFindingPrinter(a, form, &filter)
+			if err != nil {
+				return err
+			}
+			access, err := data.open(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			defer access.close()
+			return followOutput(cmd.Context(), access, telemetry.TopicFindings, fromStart, p, func(f *telemetry.Finding) error {
+				if !filter.match(f) {
+					return nil
+				}
+				return printFinding(p, f)
+			})
+		},
+	}
+	filter.flags(cmd)
+	cmd.Flags().BoolVar(&fromStart, "from-start", false, "begin with the oldest finding that is kept, not with the next one")
+	outputFlag(cmd, &form)
+	data.flags(cmd)
+	return cmd
+}
+
+func newFindingPrinter(a *app, form string, filter *findingFilter) (*printer, error) {
+	if err := filter.validate(); err != nil {
+		return nil, err
+	}
+	return newPrinter(a.stdout, form, "AT", "KIND", "OUTLET", "MN", "FACTOR", "CN", "ABOUT", "COUNT", "DETAIL")
+}
+
+func printFinding(p *printer, f *telemetry.Finding) error {
+	about := "-"
+	switch {
+	case f.Start != nil && f.End != nil:
+		about = windowText(*f.Start, *f.End)
+	case f.Start != nil:
+		about = localTime(*f.Start)
+	}
+	return p.row(f, localTime(f.At), string(f.Kind), f.Outlet, f.MN, orDash(f.Factor), orDash(f.CN), about, fmt.Sprint(f.Count), f.Detail)
+}

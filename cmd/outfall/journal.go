@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/telemetry"
+)
+
+// A journalRow is one entry of the journal as `journal cat` prints it in jsonl.
+type journalRow struct {
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	Received  time.Time `json:"received"`
+	Kind      string    `json:"kind"`
+	MN        string    `json:"mn"`
+	Gateway   string    `json:"gateway,omitempty"`
+	Peer      string    `json:"peer,omitempty"`
+	Conn      string    `json:"conn,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	Value     *string   `json:"value,omitempty"`        // the bytes as text, when they are UTF-8
+	ValueB64  string    `json:"value_base64,omitempty"` // the bytes otherwise
+}
+
+// A journalFilter selects entries; zero fields select all.
+type journalFilter struct {
+	partition int32 // -1: all
+	mn, kind  string
+	from, to  time.Time // of receipt, [from, to)
+}
+
+func (f journalFilter) match(rec *kgo.Record) bool {
+	return (f.partition < 0 || f.partition == rec.Partition) && (f.mn == "" || f.mn == string(rec.Key)) &&
+		(f.kind == "" || f.kind == header(rec, telemetry.HeaderKind)) &&
+		(f.from.IsZero() || !rec.Timestamp.Before(f.from)) && (f.to.IsZero() || rec.Timestamp.Before(f.to))
+}
+
+func newJournal(a *app) *cobra.Command {
+	return parent("journal", "Read the journal", "Read the journal: every frame as it was received, and everything else that results come from.",
+		newJournalCat(a))
+}
+
+func newJournalCat(a *app) *cobra.Command {
+	var form, from, to string
+	var follow bool
+	var filter journalFilter
+	var data dataOptions
+	cmd := &cobra.Command{
+		Use:   "cat",
+		Short: "Print journal entries",
+		Long: `Print the journal's entries, per partition in offset order. Frames are the exact bytes received, other kinds canonical JSON.
+
+Kinds: ` + strings.Join(journalKinds(), ", ") + `. --from and --to select by the moment of receipt, --from included, --to not.`,
+		Example: `  outfall journal cat --mn 88888880000001 --kind frame
+  outfall journal cat --follow --kind reject --output jsonl`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := filter.parse(from, to); err != nil {
+				return err
+			}
+			p, err := newPrinter(a.stdout, form, "PART", "OFFSET", "RECEIVED", "KIND", "MN", "VALUE")
+			if err != nil {
+				return err
+			}
+			access, err := data.open(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			defer access.close()
+			print := func(rec *kgo.Record) error {
+				if !filter.match(rec) {
+					return nil
+				}
+				return printJournal(p, rec)
+			}
+			if follow {
+				return follower{access, telemetry.TopicJournal, true, p}.run(cmd.Context(), print)
+			}
+			if err := access.cluster.ReadAll(cmd.Context(), telemetry.TopicJournal, print); err != nil {
+				return fmt.Errorf("read journal: %w", err)
+			}
+			return p.flush()
+		},
+	}
+	cmd.Flags().Int32Var(&filter.partition, "partition", -1, "only this partition")
+	cmd.Flags().StringVar(&from, "from", "", "received at or after, RFC 3339 or \"2006-01-02 15:04:05\" of UTC+8")
+	cmd.Flags().StringVar(&to, "to", "", "received before")
+	cmd.Flags().StringVar(&filter.mn, "mn", "", "only this device")
+	cmd.Flags().StringVar(&filter.kind, "kind", "", "only this kind")
+	mustComplete(cmd, "kind", journalKinds()...)
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new entries until interrupted")
+	outputFlag(cmd, &form)
+	data.flags(cmd)
+	return cmd
+}
+
+func journalKinds() []string {
+	var kinds []string
+	for k := telemetry.KindFrame; k.String() != ""; k++ {
+		kinds = append(kinds, k.String())
+	}
+	return kinds
+}
+
+func (f *journalFilter) parse(from, to string) (err error) {
+	if f.kind != "" && !slices.Contains(journalKinds(), f.kind) {
+		return usagef("--kind: %q is none of %s", f.kind, strings.Join(journalKinds(), ", "))
+	}
+	if from != "" {
+		if f.from, err = parseInstant("--from", from); err != nil {
+			return err
+		}
+	}
+	if to != "" {
+		f.to, err = parseInstant("--to", to)
+	}
+	return err
+}
+
+func printJournal(p *printer, rec *kgo.Record) error {
+	row := journalRow{
+		Partition: rec.Partition, Offset: rec.Offset, Received: rec.Timestamp.UTC(), Kind: header(rec, telemetry.HeaderKind), MN: string(rec.Key),
+		Gateway: header(rec, telemetry.HeaderGateway), Peer: header(rec, telemetry.HeaderPeer), Conn: header(rec, telemetry.HeaderConn),
+		Reason: header(rec, telemetry.HeaderReason),
+	}
+	if utf8.Valid(rec.Value) {
+		text := string(rec.Value)
+		row.Value = &text
+	} else {
+		row.ValueB64 = base64.StdEncoding.EncodeToString(rec.Value)
+	}
+	value := string(rec.Value)
+	if row.Reason != "" {
+		value = row.Reason + ": " + value
+	}
+	return p.row(row, fmt.Sprint(row.Partition), fmt.Sprint(row.Offset), localTime(rec.Timestamp), row.Kind, orDash(row.MN), value)
+}

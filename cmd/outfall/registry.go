@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/internal/broker"
+	"outfall/rules/registryfile"
+	"outfall/telemetry"
+)
+
+// An importResult is what an import did, in devices.
+type importResult struct {
+	Added     int `json:"added"`
+	Changed   int `json:"changed"`
+	Unchanged int `json:"unchanged"`
+}
+
+// A deviceRow is one device of the registry; the password is not shown, only whether there is one.
+type deviceRow struct {
+	MN               string `json:"mn"`
+	Password         bool   `json:"password"`
+	Outlet           string `json:"outlet"`
+	OutletName       string `json:"outlet_name"`
+	Enterprise       string `json:"enterprise"`
+	Region           string `json:"region"`
+	Medium           string `json:"medium"`
+	MinuteInterval   int    `json:"minute_interval"`
+	RealtimeInterval int    `json:"realtime_interval"`
+	OfflineAfter     int    `json:"offline_after"`
+	TolerantTail     bool   `json:"tolerant_tail"`
+}
+
+func newRegistry(a *app) *cobra.Command {
+	return parent("registry", "Import and list the device registry", "Import the registry of devices from a CSV file, and list it.",
+		newRegistryImport(a), newRegistryLs(a))
+}
+
+func newRegistryImport(a *app) *cobra.Command {
+	var form string
+	var data dataOptions
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Import devices from a CSV file",
+		Long: `Validate the whole file first; if anything in it is wrong, list every fault with file, line and column, change nothing and exit 2.
+Then write the devices that are new or changed to the registry topic and, because results depend on them, to the journal.
+Devices that the file does not name stay as they are.
+
+The file is CSV (RFC 4180, UTF-8); its first line names these columns, in any order:
+
+  mn                   device id as in its frames, unique
+  pw                   password as in its frames; empty: not checked
+  outlet               short id of the outlet, unique
+  outlet_name          for people
+  enterprise           for people
+  region               province/city/county
+  medium               water or gas
+  minute_interval_min  minutes between minute records: a divisor of 60 up to 30
+  realtime_interval_s  seconds between real-time records, 5..3600; 0: none are sent
+  offline_after_s      seconds without a frame until the device is offline, 60..86400
+  tail                 strict, or tolerant: frames may end in LF, CR or nothing`,
+		Example: "  outfall registry import devices.csv\n  outfall registry import devices.csv --config outfall.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			src, err := os.ReadFile(args[0])
+			if err != nil {
+				return usagef("registry: %w", err)
+			}
+			devices, err := registryfile.Parse(args[0], src)
+			if err != nil {
+				return &codedError{exitUsage, err}
+			}
+			p, err := newPrinter(a.stdout, form)
+			if err != nil {
+				return err
+			}
+			data.create = true
+			access, err := data.open(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			defer access.close()
+			res, err := importDevices(cmd.Context(), access.cluster, devices)
+			if err != nil {
+				return err
+			}
+			if err := p.row(res, fmt.Sprintf("%d added, %d changed, %d unchanged", res.Added, res.Changed, res.Unchanged)); err != nil {
+				return err
+			}
+			return p.flush()
+		},
+	}
+	outputFlag(cmd, &form)
+	data.flags(cmd)
+	return cmd
+}
+
+func newRegistryLs(a *app) *cobra.Command {
+	var form string
+	var data dataOptions
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the devices of the registry",
+		Long:    "List the devices of the registry by MN. Passwords are not shown.",
+		Example: "  outfall registry ls --output jsonl | jq -r .mn",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := newPrinter(a.stdout, form, "MN", "OUTLET", "NAME", "ENTERPRISE", "REGION", "MEDIUM", "MINUTES", "REALTIME", "OFFLINE AFTER", "TAIL", "PW")
+			if err != nil {
+				return err
+			}
+			access, err := data.open(cmd.Context(), a)
+			if err != nil {
+				return err
+			}
+			defer access.close()
+			byMN, err := readRegistry(cmd.Context(), access.cluster)
+			if err != nil {
+				return err
+			}
+			for _, d := range sortedDevices(byMN) {
+				if err := printDevice(p, d); err != nil {
+					return err
+				}
+			}
+			return p.flush()
+		},
+	}
+	outputFlag(cmd, &form)
+	data.flags(cmd)
+	return cmd
+}
+
+func printDevice(p *printer, d telemetry.Device) error {
+	row := deviceRow{d.MN, d.PW != "", d.Outlet, d.OutletName, d.Enterprise, d.Region, d.Medium, d.MinuteInterval, d.RealtimeInterval, d.OfflineAfter,
+		d.TolerantTail}
+	tail, password := "CRLF", "no"
+	if d.TolerantTail {
+		tail = "any"
+	}
+	if row.Password {
+		password = "yes"
+	}
+	return p.row(row, d.MN, d.Outlet, d.OutletName, d.Enterprise, d.Region, d.Medium, fmt.Sprintf("%d min", d.MinuteInterval),
+		fmt.Sprintf("%d s", d.RealtimeInterval), fmt.Sprintf("%d s", d.OfflineAfter), tail, password)
+}
+
+// readRegistry is the newest record of every MN in the registry topic, without removed devices.
+func readRegistry(ctx context.Context, cluster *broker.Cluster) (map[string]telemetry.Device, error) {
+	byMN := map[string]telemetry.Device{}
+	err := cluster.ReadAll(ctx, telemetry.TopicRegistry, func(rec *kgo.Record) error {
+		var d telemetry.Device
+		if err := json.Unmarshal(rec.Value, &d); err != nil {
+			return fmt.Errorf("registry[%d]@%d: %w", rec.Partition, rec.Offset, err)
+		}
+		if d.Removed {
+			delete(byMN, d.MN)
+		} else {
+			byMN[d.MN] = d
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read registry: %w", err)
+	}
+	return byMN, nil
+}
+
+func sortedDevices(byMN map[string]telemetry.Device) []telemetry.Device {
+	all := make([]telemetry.Device, 0, len(byMN))
+	for _, d := range byMN {
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(x, y telemetry.Device) int { return strings.Compare(x.MN, y.MN) })
+	return all
+}
+
+// importDevices writes the devices that differ from the registry, each first to the journal and then to the registry topic: should the
+// process end between the two, the next import sees the difference again and repeats both, which changes nothing twice.
+func importDevices(ctx context.Context, cluster *broker.Cluster, devices []telemetry.Device) (importResult, error) {
+	var res importResult
+	have, err := readRegistry(ctx, cluster)
+	if err != nil {
+		return res, err
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	var journal, registry []*kgo.Record
+	for i := range devices {
+		d := &devices[i]
+		value := telemetry.AppendJSON(nil, d)
+		old, known := have[d.MN]
+		switch {
+		case !known:
+			res.Added++
+		case bytes.Equal(value, telemetry.AppendJSON(nil, &old)):
+			res.Unchanged++
+			continue
+		default:
+			res.Changed++
+		}
+		p := telemetry.PartitionOf(d.MN, cluster.Partitions())
+		journal = append(journal, journalRecord(cluster, p, d.MN, telemetry.KindRegistry, value, now))
+		registry = append(registry, &kgo.Record{Topic: cluster.Topic(telemetry.TopicRegistry), Partition: p, Key: []byte(d.MN), Value: value, Timestamp: now})
+	}
+	if err := publish(ctx, cluster, journal); err != nil {
+		return importResult{}, fmt.Errorf("write the registry to the journal: %w", err)
+	}
+	if err := publish(ctx, cluster, registry); err != nil {
+		return importResult{}, &codedError{exitPartial, fmt.Errorf("the journal has the devices, the registry topic does not, import again: %w", err)}
+	}
+	return res, nil
+}
+
+func journalRecord(cluster *broker.Cluster, partition int32, mn string, kind telemetry.Kind, value []byte, at time.Time) *kgo.Record {
+	rec := &kgo.Record{
+		Topic: cluster.Topic(telemetry.TopicJournal), Partition: partition, Value: value, Timestamp: at,
+		Headers: []kgo.RecordHeader{{Key: telemetry.HeaderKind, Value: []byte(kind.String())}},
+	}
+	if mn != "" {
+		rec.Key = []byte(mn)
+	}
+	return rec
+}
+
+// publish writes records to the partitions that they name and returns when all are durable.
+func publish(ctx context.Context, cluster *broker.Cluster, recs []*kgo.Record) error {
+	if len(recs) == 0 {
+		return nil
+	}
+	client, err := cluster.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(30*time.Second))
+	if err != nil {
+		return unreachable(err)
+	}
+	defer client.Close()
+	if err := client.ProduceSync(ctx, recs...).FirstErr(); err != nil {
+		return err
+	}
+	barrierCtx, stop := context.WithCancel(ctx)
+	barrier := cluster.NewBarrier()
+	ended := make(chan error, 1)
+	go func() { ended <- barrier.Run(barrierCtx) }()
+	err = barrier.Wait(ctx)
+	stop()
+	if runErr := <-ended; runErr != nil && !errors.Is(runErr, context.Canceled) {
+		err = errors.Join(err, runErr)
+	}
+	return err
+}
