@@ -136,7 +136,18 @@ func config(dir string) Config {
 // A running is a worker that works until stop.
 type running struct {
 	*Worker
-	stop func() error
+	stop  func() error
+	ended chan struct{} // closed when Run has returned
+}
+
+// waitEnded waits for Run to return by itself.
+func (r *running) waitEnded(t *testing.T) {
+	t.Helper()
+	select {
+	case <-r.ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the worker did not stop within 20 s")
+	}
 }
 
 func startWorker(t *testing.T, cluster *broker.Cluster, cfg Config) *running {
@@ -151,17 +162,18 @@ func startWorker(t *testing.T, cluster *broker.Cluster, cfg Config) *running {
 		t.Fatal(err)
 	}
 	working, end := context.WithCancel(ctx)
-	result := make(chan error, 1)
-	go func() { result <- w.Run(working) }()
+	var result error
+	ended := make(chan struct{})
+	go func() { defer close(ended); result = w.Run(working) }()
 	stop := sync.OnceValue(func() error {
 		end()
-		err := <-result
+		<-ended
 		cancel()
 		<-synced
-		return err
+		return result
 	})
 	t.Cleanup(func() { stop() })
-	return &running{w, stop}
+	return &running{w, stop, ended}
 }
 
 // waitFor polls until ok, for 20 s.

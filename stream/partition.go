@@ -152,6 +152,7 @@ func (p *partition) session(stop, hard context.Context) error {
 			return err
 		}
 		s.report(b.end)
+		s.fault.Store(nil) // recovery alone proves nothing: what failed may fail again
 		if now := time.Now(); now.After(s.saveAt) && s.savedNext.Load() != s.next {
 			s.saveLater(now)
 		}
@@ -231,7 +232,6 @@ func (s *session) report(end int64) {
 	if s.next >= s.target && s.caughtUp.CompareAndSwap(false, true) {
 		s.log.Info().Int64("offset", s.next).Msg("partition caught up")
 	}
-	s.fault.Store(nil)
 	if now := time.Now(); now.Sub(s.statsAt) >= time.Second {
 		s.statsAt = now
 		st := s.state.Stats()

@@ -93,9 +93,10 @@ func TestRefusedOutputIsNeverSkipped(t *testing.T) {
 	b.feed(10)
 	w := startWorker(t, b.cluster, config(t.TempDir()))
 	waitFor(t, "two restarts", func() bool { return testutil.ToFloat64(w.metrics.restarts) >= 2 })
-	if err := w.Ready(); err == nil || !strings.Contains(err.Error(), "points partition") {
-		t.Errorf("Ready = %v, want what is amiss", err)
-	}
+	waitFor(t, "Ready to say what is amiss", func() bool {
+		err := w.Ready()
+		return err != nil && strings.Contains(err.Error(), "points partition")
+	})
 	if ends, err := b.cluster.Offsets(t.Context(), telemetry.TopicPoints, broker.FromEnd); err != nil || ends[0]+ends[1]+ends[2]+ends[3] != 0 {
 		t.Errorf("points published behind refused ones: ends %v, %v", ends, err)
 	}
@@ -154,16 +155,10 @@ func TestLostJournalStopsTheWorker(t *testing.T) {
 	}
 	w = startWorker(t, b.cluster, config(dir))
 	var lost *LostError
-	waitFor(t, "the worker to stop", func() bool { return len(w.failed) == 0 && w.Stats().Partitions == 0 && w.joinedOnce() })
+	w.waitEnded(t)
 	if err := w.stop(); !errors.As(err, &lost) || !strings.Contains(err.Error(), "removed") || !strings.Contains(err.Error(), dir) {
 		t.Fatalf("Run = %v, want a LostError that says what to do", err)
 	}
-}
-
-func (w *Worker) joinedOnce() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.joined
 }
 
 // An output from beyond the journal's end means that the journal lost its end: new entries there would be taken for known.
@@ -172,7 +167,7 @@ func TestOutputsBeyondTheJournalStopTheWorker(t *testing.T) {
 	o := telemetry.Output{MN: bedMN(0), Value: []byte("x"), Pos: telemetry.Position{Source: 1_000_000}}
 	b.write([]*kgo.Record{outputRecord(b.cluster.Topic(telemetry.TopicAlarms), 2, time.Now(), &o)})
 	w := startWorker(t, b.cluster, config(t.TempDir()))
-	waitFor(t, "the worker to stop", func() bool { return w.Stats().Partitions == 0 && w.joinedOnce() })
+	w.waitEnded(t)
 	var lost *LostError
 	if err := w.stop(); !errors.As(err, &lost) || lost.Partition != 2 {
 		t.Fatalf("Run = %v, want a LostError of partition 2", err)
