@@ -59,6 +59,9 @@ func loadConfig(file, dataDir string, getenv func(string) (string, bool), overri
 	if len(cfg.Kafka.Brokers) == 0 && l.isDefault("ingest.linger") {
 		cfg.Ingest.Linger = embeddedLinger
 	}
+	if l.isDefault("stream.group") {
+		cfg.Stream.Group = cfg.Kafka.TopicPrefix + "stream" // two installations on one Kafka must not share a group
+	}
 	if err := cfg.Validate(); err != nil {
 		l.place(err)
 	}

@@ -125,7 +125,6 @@ func TestEndToEndThreeProcesses(t *testing.T) {
 tcp:
   listen: %q
 stream:
-  group: %q
   snapshot_dir: %q
   snapshot_interval: 3s
   session_timeout: 6s
@@ -136,7 +135,7 @@ influx:
   token_file: %q
 admin:
   listen: 127.0.0.1:0
-`, kafka, prefix, listen, prefix+"stream", filepath.Join(dir, "snapshots"), db.url, db.org, db.bucket, write("token", db.token)))
+`, kafka, prefix, listen, filepath.Join(dir, "snapshots"), db.url, db.org, db.bucket, write("token", db.token)))
 	outfall(t, 3, "topics", "check", "--config", config)
 	outfall(t, 0, "topics", "apply", "--config", config)
 	outfall(t, 0, "topics", "check", "--config", config)
