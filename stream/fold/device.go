@@ -31,13 +31,14 @@ type device struct {
 	lastFrame int64 // receipt; 0: none
 	lastData  int64 // greatest DataTime taken
 	frames    int64
+	first     int64 // receipt of the first frame since the device is in the registry; 0: none. What was before it is no gap.
 	rejects   int64
 
 	recent  recentRing
 	slots   integrity.Slots
 	hours   window.Ring // completeness of hours: flags and revisions only
 	days    window.Ring
-	series  []*series // sorted by wire code
+	series  []*series // sorted by key
 	dirty   bool      // a closed window changed: publish it at the next tick
 	quality uint32    // odd forms reported on qualityDay
 	qualDay int64
@@ -78,26 +79,38 @@ func dayStart(day int64) int64 { return day*1440 - 8*60 }
 
 // register takes over a registry entry.
 func (s *State) register(d *device, reg telemetry.Device) {
-	if reg.Validate() != nil {
-		return // written by something that is not this project; the entry stays in the journal
-	}
-	sameSlots := d.reg.MinuteInterval == reg.MinuteInterval
+	from, to := d.interval(), int64(reg.MinuteInterval)
 	first := !d.known
 	d.reg, d.known = reg, !reg.Removed
+	switch {
+	case first && d.known:
+		s.strangers--
+		d.first = 0
+	case !first && !d.known:
+		s.strangers++
+	}
 	switch {
 	case first:
 		d.since = s.nowMs()
 		d.startClocks(d.since)
-	case !sameSlots:
+	case from != to:
 		d.nextSlot = s.nowMs() / 60_000 / d.interval()
 	}
-	if !sameSlots {
+	if from != to {
 		for _, sr := range d.series {
-			sr.minutes, sr.pending, sr.rollFrom = window.NewRing(minuteCells), window.NewRing(pendingCells), noRoll
+			sr.newSlots(from, to)
 		}
 	}
 	d.statusDirty = true
 	s.rebind(d)
+}
+
+// newSlots starts the rings that count in slots afresh for slots of another length; the newest slot published stays where it is in time.
+func (sr *series) newSlots(from, to int64) {
+	sr.minutes, sr.pending, sr.late = window.NewRing(minuteCells), window.NewRing(pendingCells), span{}
+	if sr.lastSlot != noSlot {
+		sr.lastSlot = sr.lastSlot * from / to
+	}
 }
 
 // seen notes a frame's arrival: presence, counters, the end of a silence.
@@ -117,6 +130,9 @@ func (s *State) seen(d *device, received int64) {
 		d.statusAt = 0
 	}
 	d.presence = online
+	if d.first == 0 && d.known {
+		d.first = received
+	}
 	d.lastFrame = max(d.lastFrame, received)
 }
 
@@ -237,4 +253,10 @@ func (r *recentRing) seen(f recentFrame) (duplicate, reusedQN bool) {
 	r.entries[r.next] = f
 	r.next = (r.next + 1) % recentFrames
 	return false, reusedQN
+}
+
+// forget takes out the frame that seen added last.
+func (r *recentRing) forget() {
+	r.next = (r.next + recentFrames - 1) % recentFrames
+	r.entries[r.next] = recentFrame{}
 }

@@ -40,7 +40,9 @@ func (s *State) frame(d *device, e *telemetry.Entry) {
 	if taker(m.CN) == nil || len(m.Groups) == 0 || s.duplicate(d, m) {
 		return
 	}
-	s.groups(d, m, received)
+	if !s.groups(d, m, received) {
+		d.recent.forget() // sent again when its time is credible, it is no duplicate
+	}
 }
 
 // An observation is one factor group of one frame: what the device says of one factor at one time.
@@ -74,8 +76,9 @@ func taker(cn []byte) func(*State, *device, *observation) {
 	return nil
 }
 
-// groups walks the factor groups and resolves each one's time once.
-func (s *State) groups(d *device, m *hj212.Message, received int64) {
+// groups walks the factor groups and resolves each one's time once. It reports whether every time was taken.
+func (s *State) groups(d *device, m *hj212.Message, received int64) (all bool) {
+	all = true
 	take := taker(m.CN)
 	var (
 		last  []byte // DataTime of the groups before
@@ -92,6 +95,7 @@ func (s *State) groups(d *device, m *hj212.Message, received int64) {
 			}
 			last, begun, rec = g.DataTime, true, record{good: true}
 			at, ok = s.eventTime(d, m, g.DataTime, received)
+			all = all && ok
 		}
 		if ok {
 			take(s, d, &observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, g.Code, at), group: g, at: at, valid: validMark(m, g.Flag), record: &rec})
@@ -100,6 +104,7 @@ func (s *State) groups(d *device, m *hj212.Message, received int64) {
 	if begun && ok {
 		s.endRecord(d, m, at, &rec)
 	}
+	return all
 }
 
 // endRecord marks the slot of a minute record, and reports what of a record had been there: once a record, whatever its factors.
@@ -163,7 +168,7 @@ func printable(b []byte) string {
 		b = b[:most]
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+		if unprintable(r) {
 			return '?'
 		}
 		return r

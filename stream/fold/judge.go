@@ -3,6 +3,7 @@ package fold
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,9 +16,15 @@ import (
 type binding struct {
 	rule   *rules.Rule
 	m      rules.Machine
-	last   int64                // end of the newest window judged, ms; 0: none
-	beyond telemetry.AlarmLevel // the verdict on it, empty: not crossed
+	last   int64 // end of the newest window judged, ms; 0: none
 	alarm  openAlarm
+	before beforeNewest
+}
+
+// beforeNewest is where a binding stood before its newest window, so that a correction of that window can be judged in its place.
+type beforeNewest struct {
+	m     rules.Machine
+	alarm openAlarm
 }
 
 // An openAlarm is what later events of an alarm repeat: where it began, and its worst window.
@@ -25,6 +32,7 @@ type openAlarm struct {
 	id       string
 	ruleSet  string
 	raisedAt int64
+	first    int64 // start of the window that raised it
 	start    int64 // of the worst window
 	end      int64
 	value    telemetry.Fixed
@@ -67,9 +75,17 @@ func (s *State) bind(d *device, sr *series) {
 			s.clearAlarm(d, sr, &old[i])
 		}
 	}
-	for _, ring := range []*window.Ring{&sr.minutes, &sr.hours, &sr.days} {
-		ring.Each(func(_ int64, c *window.Cell) { c.Alarmed = 0 }) // the bits name rules by their place
+	if sameRules(old, sr.bindings) {
+		return
 	}
+	for _, ring := range []*window.Ring{&sr.minutes, &sr.hours, &sr.days} {
+		ring.Each(func(_ int64, c *window.Cell) { c.Alarmed, c.Judged = 0, 0 }) // the bits name rules by their place
+	}
+}
+
+// sameRules reports whether two lists hold the same rules in the same order.
+func sameRules(a, b []binding) bool {
+	return slices.EqualFunc(a, b, func(x, y binding) bool { return sameRule([]binding{x}, y.rule) != nil })
 }
 
 // sameRule finds the binding of a rule that is equal in every field.
@@ -84,8 +100,8 @@ func sameRule(bs []binding, r *rules.Rule) *binding {
 }
 
 // judge puts a window before every rule of its statistic. Windows of a rule are judged in the order of their end: the machine counts
-// consecutive ones. A window that comes again corrected replaces its verdict; one that comes after newer ones were judged is judged by
-// itself, see judgeLate.
+// consecutive ones. The newest window, when it comes again corrected, is judged in its own place; one that comes after newer ones were
+// judged is judged by itself, see judgeLate.
 func (s *State) judge(d *device, sr *series, stat telemetry.Statistic, w judged) {
 	for i := range sr.bindings {
 		b := &sr.bindings[i]
@@ -95,28 +111,63 @@ func (s *State) judge(d *device, sr *series, stat telemetry.Statistic, w judged)
 		v := b.rule.Judge(w.measure)
 		switch {
 		case w.end > b.last:
-			b.last, b.beyond = w.end, v.Level
+			b.last, b.before = w.end, beforeNewest{b.m, b.alarm}
 			s.step(d, sr, b, b.m.Next(b.rule, v), v, w)
+			b.noteJudged(i, v, w)
 		case w.end == b.last:
 			s.judgeAgain(d, sr, b, v, w)
+			b.noteJudged(i, v, w)
+		case stat == telemetry.StatInstant:
+			s.judgeLateInstant(d, sr, b, v, w)
 		case w.cell != nil:
 			s.judgeLate(d, sr, i, v, w)
 		}
 	}
 }
 
-// judgeAgain takes a corrected value of the newest window. The same verdict only corrects the alarm that shows this window; another
-// verdict is a step of the machine.
-func (s *State) judgeAgain(d *device, sr *series, b *binding, v rules.Verdict, w judged) {
-	if v.Level != b.beyond {
-		b.beyond = v.Level
-		s.step(d, sr, b, b.m.Next(b.rule, v), v, w)
+// noteJudged remembers in a window whether it is a part of the rule's own alarm.
+func (b *binding) noteJudged(rule int, v rules.Verdict, w judged) {
+	if w.cell == nil || rule >= lateRules {
 		return
 	}
-	if value := w.measure.Value(); b.m.Open && v.Crossed && b.alarm.end == w.end && b.alarm.value != value {
-		b.alarm.value = value
+	w.cell.Judged &^= 1 << rule
+	if v.Crossed && b.m.Open {
+		w.cell.Judged |= 1 << rule
+	}
+}
+
+// judgeAgain takes a corrected value of the newest window: the machine goes back to where it stood before that window and takes it
+// again, so that a window counts once however often it is corrected. What that makes different is an event of the same alarm.
+func (s *State) judgeAgain(d *device, sr *series, b *binding, v rules.Verdict, w judged) {
+	wasOpen, was := b.m.Open, b.alarm
+	b.m, b.alarm = b.before.m, b.before.alarm
+	switch b.m.Next(b.rule, v) {
+	case rules.StepRaise:
+		b.alarm = s.newAlarm(d, sr, b.rule, v, w)
+		b.alarm.level = b.m.Level()
+	case rules.StepUpdate:
+		b.alarm.show(v, w)
+		b.alarm.level = b.m.Level()
+	}
+	if wasOpen && b.m.Open { // the same alarm, even when the rule set's name for it has changed
+		b.alarm.id, b.alarm.ruleSet, b.alarm.raisedAt = was.id, was.ruleSet, was.raisedAt
+	}
+	switch {
+	case wasOpen && !b.m.Open:
+		b.alarm = was
+		s.clearAlarm(d, sr, b)
+	case b.m.Open && !wasOpen:
+		d.statusDirty = true
+		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmRaised, nil)
+	case b.m.Open && b.alarm != was:
+		d.statusDirty = true
 		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmUpdated, nil)
 	}
+}
+
+// show makes w the worst window of the alarm.
+func (a *openAlarm) show(v rules.Verdict, w judged) {
+	a.start, a.end, a.value, a.kind = w.start, w.end, w.measure.Value(), v.Kind
 }
 
 func (s *State) step(d *device, sr *series, b *binding, step rules.Step, v rules.Verdict, w judged) {
@@ -127,7 +178,7 @@ func (s *State) step(d *device, sr *series, b *binding, step rules.Step, v rules
 		b.alarm.level = b.m.Level()
 		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmRaised, nil)
 	case rules.StepUpdate:
-		b.alarm.start, b.alarm.end, b.alarm.value, b.alarm.kind = w.start, w.end, w.measure.Value(), v.Kind
+		b.alarm.show(v, w)
 		b.alarm.level = b.m.Level()
 		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmUpdated, nil)
 	case rules.StepClear:
@@ -140,62 +191,13 @@ func (s *State) clearAlarm(d *device, sr *series, b *binding) {
 	s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
 }
 
-// judgeLate judges a window that belongs before the newest one: data that were filled in later. It raises an alarm of its own, which is
-// over at once, when it and the windows before it cross for as long as the rule asks. The window remembers that, so that later corrections
-// of it update or withdraw the alarm instead of raising another. A rule beyond the eighth of a series does not look at late windows.
-func (s *State) judgeLate(d *device, sr *series, rule int, v rules.Verdict, w judged) {
-	if rule >= 8 {
-		return
-	}
-	b, bit := &sr.bindings[rule], uint8(1)<<rule
-	had := w.cell.Alarmed&bit != 0
-	a := s.newAlarm(d, sr, b.rule, v, w)
-	switch {
-	case v.Crossed && !had && s.crossedBefore(d, sr, b.rule, w):
-		w.cell.Alarmed |= bit
-		s.alarmEvent(d, sr, b.rule, &a, telemetry.AlarmRaised, nil)
-		s.alarmEvent(d, sr, b.rule, &a, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
-	case v.Crossed && had:
-		s.alarmEvent(d, sr, b.rule, &a, telemetry.AlarmUpdated, msTimePtr(s.nowMs()))
-	case had:
-		w.cell.Alarmed &^= bit
-		a.level, a.kind = telemetry.LevelWarning, rules.KindHigh
-		if b.rule.High == nil {
-			a.kind = rules.KindLow
-		}
-		s.alarmEvent(d, sr, b.rule, &a, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
-	}
-}
-
-// crossedBefore reports whether the windows just before w crossed too, as many as the rule's persistence asks for.
-func (s *State) crossedBefore(d *device, sr *series, r *rules.Rule, w judged) bool {
-	ring, size := &sr.hours, int64(3_600_000)
-	index := w.start / size
-	due := 60 / d.interval()
-	switch r.Statistic {
-	case telemetry.StatMinute:
-		ring, size, due = &sr.minutes, d.interval()*60_000, 1
-		index = w.start / size
-	case telemetry.StatDay:
-		ring, due = &sr.days, 1440/d.interval()
-		index = dayOf(w.start / 60_000)
-	}
-	for i := int64(1); i < int64(r.RaiseAfter); i++ {
-		c := ring.At(index - i)
-		if c == nil || c.N == 0 || !r.EnoughValid(int64(c.N), due) || !r.Judge(rules.Measure{Sum: c.Sum, N: int64(c.N)}).Crossed {
-			return false
-		}
-	}
-	return true
-}
-
 func (s *State) newAlarm(d *device, sr *series, r *rules.Rule, v rules.Verdict, w judged) openAlarm {
 	h := sha256.New()
 	for _, part := range []string{d.mn, sr.factor, r.ID, s.rules.Hash, strconv.FormatInt(w.start, 10)} {
 		h.Write([]byte(part))
 		h.Write([]byte{0})
 	}
-	return openAlarm{id: hex.EncodeToString(h.Sum(nil)[:8]), ruleSet: s.rules.Hash, raisedAt: s.nowMs(), start: w.start, end: w.end,
+	return openAlarm{id: hex.EncodeToString(h.Sum(nil)[:8]), ruleSet: s.rules.Hash, raisedAt: s.nowMs(), first: w.start, start: w.start, end: w.end,
 		value: w.measure.Value(), level: v.Level, kind: v.Kind}
 }
 
@@ -208,7 +210,6 @@ func (s *State) alarmEvent(d *device, sr *series, r *rules.Rule, a *openAlarm, s
 	if a.level == telemetry.LevelExceed && a.kind == rules.KindHigh {
 		ev.TimesOver = rules.TimesOver(a.value, limit)
 	}
-	ordinal := int64(s.out.ord[telemetry.TopicAlarms])
 	s.out.put(telemetry.TopicAlarms, d.mn, telemetry.AppendJSON(nil, &ev))
 	l := s.out.start("alarm", "", d, sr.factor, "rule", r.ID, "stat", string(r.Statistic))
 	l.text("id", []byte(a.id))
@@ -218,5 +219,6 @@ func (s *State) alarmEvent(d *device, sr *series, r *rules.Rule, a *openAlarm, s
 	l.fixed("limit", limit)
 	l.fixed("times_over", ev.TimesOver)
 	l.int("window_start", a.start/1000)
-	s.out.endNano(l, s.nowMs()*1_000_000+ordinal) // events of one tick stay apart
+	s.alarmAt = max(s.alarmAt+1, s.nowMs()*1_000_000) // events of one tick stay apart
+	s.out.endNano(l, s.alarmAt)
 }

@@ -3,6 +3,7 @@ package fold
 import (
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"outfall/telemetry"
 )
@@ -32,6 +33,10 @@ func (o *outputs) flushPoints(mn string) {
 	}
 }
 
+// maxPoints bounds a record of points, with a line to spare: a Kafka record ends at 1 MiB, and a tick after a long backfill can publish
+// thousands of windows of a device.
+const maxPoints = 256 << 10
+
 // find emits a finding about d; the caller sets Kind, Detail, Count and what else it knows.
 func (s *State) find(d *device, f telemetry.Finding) {
 	s.stats.Findings++
@@ -48,6 +53,9 @@ type line struct {
 // start begins a line with the tags that the measurements of a device have, sorted by key; cn and factor are left out when empty. More
 // tags, sorted and after "outlet", come as key and value pairs.
 func (o *outputs) start(measurement, cn string, d *device, factor string, more ...string) line {
+	if len(o.lines) > maxPoints {
+		o.flushPoints(d.mn)
+	}
 	b := append(o.lines, measurement...)
 	if cn != "" {
 		b = appendTag(b, "cn", cn)
@@ -94,37 +102,47 @@ func (l *line) int(name string, n int64) {
 
 func (l *line) bool(name string, v bool) { l.key(name); l.b = strconv.AppendBool(l.b, v) }
 
-// text writes a string field. Line feeds become spaces: some readers of the topic split at them.
+// text writes a string field: UTF-8 without control characters, whatever a device sent. Line feeds become spaces: some readers of the
+// topic split at them.
 func (l *line) text(name string, v []byte) {
 	l.key(name)
 	l.b = append(l.b, '"')
-	for _, c := range v {
-		switch c {
-		case '"', '\\':
-			l.b = append(l.b, '\\', c)
-		case '\n', '\r':
+	for len(v) > 0 {
+		r, n := utf8.DecodeRune(v)
+		switch {
+		case r == '"' || r == '\\':
+			l.b = append(l.b, '\\', v[0])
+		case r == '\n' || r == '\r' || r == '\t':
 			l.b = append(l.b, ' ')
+		case unprintable(r):
+			l.b = append(l.b, '?')
 		default:
-			l.b = append(l.b, c)
+			l.b = append(l.b, v[:n]...)
 		}
+		v = v[n:]
 	}
 	l.b = append(l.b, '"')
 }
 
+// appendTag appends a tag. A backslash becomes "_": line protocol has no escape for it, and one before a separator would hide that.
+// Control characters and bytes that are no UTF-8 become "_" too: InfluxDB refuses them in tags.
 func appendTag(b []byte, key, value string) []byte {
 	b = append(append(append(b, ','), key...), '=')
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; c {
-		case ',', '=', ' ', '\\':
-			b = append(b, '\\', c)
-		case '\n', '\r':
+	for _, r := range value {
+		switch {
+		case r == ',' || r == '=' || r == ' ':
+			b = append(b, '\\', byte(r))
+		case r == '\\' || unprintable(r):
 			b = append(b, '_')
 		default:
-			b = append(b, c)
+			b = utf8.AppendRune(b, r)
 		}
 	}
 	return b
 }
+
+// unprintable tells control characters and what is no UTF-8. It does not ask the Unicode tables: they change with the Go version.
+func unprintable(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError }
 
 func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 

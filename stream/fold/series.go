@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -14,7 +15,7 @@ import (
 
 // A series is one factor of one device.
 type series struct {
-	wire    string // the code as the device sends it; 2005 codes stay what they are
+	key     string // what d.series is sorted by: the factor of a code of the factor table, else the code as the device sends it
 	factor  string // the code in outputs and rules: the 2017 successor of a 2005 code
 	unit    string // by the factor table; empty: unknown code
 	pending window.Ring
@@ -24,39 +25,62 @@ type series struct {
 	filled  integrity.Set // slots that have a minute value
 	// lastSlot is the newest slot published, math.MinInt64 before the first. Rolling means end with it.
 	lastSlot int64
-	// rollFrom is the oldest slot that came late: rolling means behind it change. noRoll: none.
-	rollFrom int64
+	late     span // slots that came late since the last tick: rolling means that hold them change
 	instants [recentInstants]instantSeen
 	oddDay   int64 // the day on which a finding about this series' values was last made
 	bindings []binding
 }
 
+// A span is the slots [from, to); the zero value is none.
+type span struct{ from, to int64 }
+
+// with is the smallest span that also holds a slot.
+func (s span) with(slot int64) span {
+	if s == (span{}) {
+		return span{slot, slot + 1}
+	}
+	return span{min(s.from, slot), max(s.to, slot+1)}
+}
+
 const (
-	noRoll         = math.MaxInt64
 	noSlot         = math.MinInt64
 	recentInstants = 8
-	maxSeries      = 256 // factors of one device; a frame cannot make the state grow without bound
+	maxSeries      = 256     // factors of one device; a frame cannot make the state grow without bound
+	maxCode        = 64      // bytes of a factor code
+	manyFactorsBit = 1 << 30 // of device.quality
 )
 
 type instantSeen struct {
 	at    int64
 	value telemetry.Fixed
+	valid bool
 }
 
-// seriesOf finds or makes the series of a wire code. nil: the device has too many already.
+// seriesOf finds or makes the series of a wire code. nil: the device has too many already, or the code is too long.
 func (s *State) seriesOf(d *device, code []byte, at int64) *series {
-	i, found := slices.BinarySearchFunc(d.series, code, func(sr *series, c []byte) int { return cmpString(sr.wire, c) })
+	i, found := d.find(code)
 	if found {
 		return d.series[i]
 	}
 	f, known := telemetry.LookupFactor(string(code))
-	if len(d.series) >= maxSeries || len(code) > 64 {
+	if known && f.Code != string(code) { // one factor under its old and its new code is one series
+		code = []byte(f.Code)
+		if i, found = d.find(code); found {
+			return d.series[i]
+		}
+	}
+	if len(d.series) >= maxSeries || len(code) > maxCode {
+		if d.quality&manyFactorsBit == 0 {
+			d.quality |= manyFactorsBit
+			s.find(d, telemetry.Finding{Kind: telemetry.FindingQuality, Start: msTimePtr(at), Count: 1,
+				Detail: fmt.Sprintf("a factor beyond %d, or a code beyond %d bytes: not taken", maxSeries, maxCode)})
+		}
 		return nil
 	}
 	sr := newSeries(string(code))
 	sr.factor, sr.unit = f.Code, f.Unit
 	if !known {
-		sr.factor = printable(code)
+		sr.factor = factorName(code)
 		s.find(d, telemetry.Finding{Kind: telemetry.FindingUnknownCode, Factor: sr.factor, Start: msTimePtr(at), Count: 1,
 			Detail: "not in HJ 212-2017 annex B; kept under its own code"})
 	}
@@ -65,9 +89,28 @@ func (s *State) seriesOf(d *device, code []byte, at int64) *series {
 	return sr
 }
 
-func newSeries(wire string) *series {
-	return &series{wire: wire, pending: window.NewRing(pendingCells), minutes: window.NewRing(minuteCells), hours: window.NewRing(hourCells),
-		days: window.NewRing(dayCells), filled: integrity.NewSet(), lastSlot: noSlot, rollFrom: noRoll}
+// find is the place of a key in d.series.
+func (d *device) find(key []byte) (i int, found bool) {
+	return slices.BinarySearchFunc(d.series, key, func(sr *series, c []byte) int { return cmpString(sr.key, c) })
+}
+
+// factorName is the name of a code that the factor table lacks: printable ASCII, never empty.
+func factorName(code []byte) string {
+	name := bytes.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f || r == '\\' {
+			return '?'
+		}
+		return r
+	}, code)
+	if len(name) == 0 {
+		return "?"
+	}
+	return string(name)
+}
+
+func newSeries(key string) *series {
+	return &series{key: key, pending: window.NewRing(pendingCells), minutes: window.NewRing(minuteCells), hours: window.NewRing(hourCells),
+		days: window.NewRing(dayCells), filled: integrity.NewSet(), lastSlot: noSlot}
 }
 
 func cmpString(a string, b []byte) int {
@@ -128,13 +171,22 @@ func (s *State) instant(d *device, o *observation) {
 	if !o.valid {
 		return
 	}
-	slot := o.at / 60_000 / d.interval()
-	if slot >= d.nextSlot {
-		if c := o.series.pending.Touch(slot); c != nil {
-			c.Add(value, value, value)
-		}
+	if c := s.pendingCell(d, o); c != nil && c.Flags&window.FromRecord == 0 {
+		c.Add(value, value, value)
 	}
 	s.judge(d, o.series, telemetry.StatInstant, judged{start: o.at, end: o.at, measure: rules.Measure{Sum: telemetry.Sum{}.Add(value), N: 1}, valid: 1, due: 1})
+}
+
+// pendingCell is the cell of the slot that an observation falls into, nil when the slot is closed. Slots that fall out of the ring close
+// early: no tick has closed them while data went on.
+func (s *State) pendingCell(d *device, o *observation) *window.Cell {
+	slot := o.at / 60_000 / d.interval()
+	if slot < d.nextSlot {
+		return nil
+	}
+	sr := o.series
+	sr.pending.Evicts(slot, func(i int64, c *window.Cell) { s.closeSlot(d, sr, i, c) })
+	return sr.pending.Touch(slot)
 }
 
 // endObserved closes the line of a value as sent, with its mark.
@@ -157,7 +209,7 @@ func (s *State) instantAgain(d *device, o *observation, value telemetry.Fixed) b
 		return true
 	}
 	copy(ring[1:], ring[:recentInstants-1])
-	ring[0] = instantSeen{o.at, value}
+	ring[0] = instantSeen{o.at, value, o.valid}
 	return false
 }
 
@@ -202,6 +254,9 @@ func (s *State) minuteRecord(d *device, o *observation) {
 	}
 	avg, numeric := fixed(&o.group.Values[hj212.Avg])
 	if !numeric || !o.valid {
+		if s.invalidRecord(d, o) {
+			return
+		}
 		o.record.good = o.record.good && o.group.Values[hj212.Avg].Text == nil && o.valid
 		s.reportedLine(d, o)
 		if text := o.group.Values[hj212.Avg].Text; text != nil && !numeric {
@@ -232,10 +287,35 @@ func (s *State) minuteRecord(d *device, o *observation) {
 	s.fillSlot(d, sr, slot, avg, low, high, window.FromRecord, o.group)
 }
 
+// invalidRecord keeps real-time values from standing in for a minute that the device itself says is invalid, and reports whether a valid
+// record of the time came before: then this one is a conflict, and changes nothing.
+func (s *State) invalidRecord(d *device, o *observation) (conflict bool) {
+	text := o.group.Values[hj212.Avg].Text
+	if text == nil {
+		return false
+	}
+	slot := o.at / 60_000 / d.interval()
+	if o.series.filled.Has(slot * d.interval()) {
+		cell := o.series.minutes.At(slot)
+		if cell == nil || cell.Flags&window.FromRecord == 0 {
+			return false
+		}
+		s.find(d, telemetry.Finding{Kind: telemetry.FindingConflict, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1,
+			Detail: fmt.Sprintf("%s is recorded for this time, %q that is not valid came later; ignored", cell.Mean(), printable(text))})
+		return true
+	}
+	if c := s.pendingCell(d, o); c != nil {
+		*c = window.Cell{Flags: window.FromRecord}
+	}
+	return false
+}
+
 // markSlot notes that the minute record of a time has come.
 func (s *State) markSlot(d *device, at int64, good bool) {
 	minute := at / 60_000 / d.interval() * d.interval()
-	d.slots.Mark(minute, good)
+	if !d.slots.Mark(minute, good) {
+		return
+	}
 	hour, day := minute/60, dayOf(minute)
 	if hour < d.nextHour {
 		if c := d.hours.Touch(hour); c != nil {

@@ -23,6 +23,7 @@ func (s *State) AppendTo(dst []byte) []byte {
 	e.uint(snapshotVersion)
 	e.int(int64(s.partition))
 	e.int(s.clock)
+	e.int(s.alarmAt)
 	e.int(s.stats.Frames)
 	e.int(s.stats.Duplicates)
 	e.int(s.stats.Findings)
@@ -45,7 +46,7 @@ func Read(b []byte) (*State, error) {
 		return nil, fmt.Errorf("state of version %d, want %d", v, snapshotVersion)
 	}
 	s := New(int32(d.int()))
-	s.clock = d.int()
+	s.clock, s.alarmAt = d.int(), d.int()
 	s.stats.Frames, s.stats.Duplicates, s.stats.Findings = d.int(), d.int(), d.int()
 	if js := d.bytes(); len(js) > 0 {
 		rs, err := rules.ParseRuleSet(js)
@@ -58,6 +59,9 @@ func Read(b []byte) (*State, error) {
 		dev := d.device(s)
 		if d.err == nil {
 			s.devices[dev.mn] = dev
+			if !dev.known {
+				s.strangers++
+			}
 			dev.deadline = dev.nextDeadline()
 			heap.Push(&s.due, dev)
 		}
@@ -105,7 +109,7 @@ func (e *encoder) device(d *device) {
 	e.bytes(telemetry.AppendJSON(nil, &d.reg))
 	e.bool(d.known)
 	e.uint(uint64(d.presence))
-	for _, v := range [...]int64{d.since, d.lastFrame, d.lastData, d.frames, d.rejects, d.qualDay, d.nextSlot, d.nextHour, d.nextDay, d.statusAt} {
+	for _, v := range [...]int64{d.since, d.lastFrame, d.lastData, d.frames, d.first, d.rejects, d.qualDay, d.nextSlot, d.nextHour, d.nextDay, d.statusAt} {
 		e.int(v)
 	}
 	e.bool(d.dirty)
@@ -127,7 +131,7 @@ func (e *encoder) device(d *device) {
 }
 
 func (e *encoder) series(sr *series) {
-	e.string(sr.wire)
+	e.string(sr.key)
 	e.string(sr.factor)
 	e.string(sr.unit)
 	for _, r := range []*window.Ring{&sr.pending, &sr.minutes, &sr.hours, &sr.days} {
@@ -135,28 +139,34 @@ func (e *encoder) series(sr *series) {
 	}
 	e.set(sr.filled)
 	e.int(sr.lastSlot)
-	e.int(sr.rollFrom)
+	e.int(sr.late.from)
+	e.int(sr.late.to)
 	e.int(sr.oddDay)
 	for _, in := range sr.instants {
 		e.int(in.at)
 		e.int(int64(in.value))
+		e.bool(in.valid)
 	}
 	e.uint(uint64(len(sr.bindings)))
 	for i := range sr.bindings {
 		b := &sr.bindings[i]
 		e.string(b.rule.ID)
-		e.b = b.m.AppendTo(e.b)
 		e.int(b.last)
-		e.string(string(b.beyond))
-		a := &b.alarm
-		e.string(a.id)
-		e.string(a.ruleSet)
-		for _, v := range [...]int64{a.raisedAt, a.start, a.end, int64(a.value)} {
-			e.int(v)
-		}
-		e.string(string(a.level))
-		e.string(a.kind)
+		e.b = b.m.AppendTo(e.b)
+		e.alarm(&b.alarm)
+		e.b = b.before.m.AppendTo(e.b)
+		e.alarm(&b.before.alarm)
 	}
+}
+
+func (e *encoder) alarm(a *openAlarm) {
+	e.string(a.id)
+	e.string(a.ruleSet)
+	for _, v := range [...]int64{a.raisedAt, a.first, a.start, a.end, int64(a.value)} {
+		e.int(v)
+	}
+	e.string(string(a.level))
+	e.string(a.kind)
 }
 
 // ring writes the head and the cells that hold something, each with its distance from the head.
@@ -175,7 +185,7 @@ func (e *encoder) ring(r *window.Ring) {
 		e.int(int64(c.Max))
 		e.int(int64(c.N))
 		e.uint(uint64(c.Rev))
-		e.b = append(e.b, byte(c.Flags), c.Alarmed)
+		e.b = append(e.b, byte(c.Flags), c.Alarmed, c.Judged)
 	})
 	e.uint(0)
 }
@@ -256,7 +266,7 @@ func (d *decoder) device(s *State) *device {
 	}
 	dev.known = d.bool()
 	dev.presence = presence(d.uint())
-	for _, p := range [...]*int64{&dev.since, &dev.lastFrame, &dev.lastData, &dev.frames, &dev.rejects, &dev.qualDay, &dev.nextSlot, &dev.nextHour,
+	for _, p := range [...]*int64{&dev.since, &dev.lastFrame, &dev.lastData, &dev.frames, &dev.first, &dev.rejects, &dev.qualDay, &dev.nextSlot, &dev.nextHour,
 		&dev.nextDay, &dev.statusAt} {
 		*p = d.int()
 	}
@@ -285,9 +295,9 @@ func (d *decoder) series(s *State, dev *device) *series {
 		d.ring(r)
 	}
 	sr.filled = d.set()
-	sr.lastSlot, sr.rollFrom, sr.oddDay = d.int(), d.int(), d.int()
+	sr.lastSlot, sr.late.from, sr.late.to, sr.oddDay = d.int(), d.int(), d.int(), d.int()
 	for i := range sr.instants {
-		sr.instants[i] = instantSeen{d.int(), telemetry.Fixed(d.int())}
+		sr.instants[i] = instantSeen{d.int(), telemetry.Fixed(d.int()), d.bool()}
 	}
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		sr.bindings = append(sr.bindings, d.binding(s, dev))
@@ -307,18 +317,27 @@ func (d *decoder) binding(s *State, dev *device) binding {
 		d.fail("%s is bound to a rule %q that the rule set lacks", dev.mn, id)
 		return b
 	}
+	b.last = d.int()
+	b.m, b.alarm = d.machine(), d.alarm()
+	b.before.m, b.before.alarm = d.machine(), d.alarm()
+	return b
+}
+
+func (d *decoder) machine() rules.Machine {
 	m, rest, err := rules.ReadMachine(d.b)
 	if err != nil {
 		d.fail("%w", err)
-		return b
+		return m
 	}
-	b.m, d.b = m, rest
-	b.last, b.beyond = d.int(), telemetry.AlarmLevel(d.string())
-	a := &b.alarm
+	d.b = rest
+	return m
+}
+
+func (d *decoder) alarm() (a openAlarm) {
 	a.id, a.ruleSet = d.string(), d.string()
-	a.raisedAt, a.start, a.end, a.value = d.int(), d.int(), d.int(), telemetry.Fixed(d.int())
+	a.raisedAt, a.first, a.start, a.end, a.value = d.int(), d.int(), d.int(), d.int(), telemetry.Fixed(d.int())
 	a.level, a.kind = telemetry.AlarmLevel(d.string()), d.string()
-	return b
+	return a
 }
 
 // ruleList is the rules in force, none before the first rules entry.
@@ -351,8 +370,8 @@ func (d *decoder) ring(r *window.Ring) {
 		c.Sum = telemetry.Sum{Hi: d.int(), Lo: d.uint()}
 		c.Min, c.Max = telemetry.Fixed(d.int()), telemetry.Fixed(d.int())
 		c.N, c.Rev = int32(d.int()), uint16(d.uint())
-		if b := d.take(2); b != nil {
-			c.Flags, c.Alarmed = window.Flags(b[0]), b[1]
+		if b := d.take(3); b != nil {
+			c.Flags, c.Alarmed, c.Judged = window.Flags(b[0]), b[1], b[2]
 		}
 	}
 }

@@ -23,10 +23,11 @@ const (
 	horizonMs = 72 * 3_600_000 // DataTime further behind receipt than this no longer corrects windows
 	slotsKept = 35 * 24 * 60   // minutes of slot bitmaps
 
-	minuteCells  = 60 // slots of the minute ring: the rolling hour
-	pendingCells = 16 // slots that wait for their record: ten minutes of clock error and the grace
-	hourCells    = 75 // the horizon, and an hour of clock error on either side
+	minuteCells  = 120 // slots of the minute ring: the rolling hours that ended within the last hour
+	pendingCells = 16  // slots that wait for their record: ten minutes of clock error and the grace
+	hourCells    = 75  // the horizon, and an hour of clock error on either side
 	dayCells     = 8
+	maxStrangers = 2_000 // devices of a partition that are not in the registry; more of them leave no state
 )
 
 // State is everything known about one partition: its log clock, the rule set in force and its devices.
@@ -37,6 +38,8 @@ type State struct {
 	devices   map[string]*device
 	due       dueHeap
 	stats     Stats
+	alarmAt   int64 // time of the newest alarm point, ns: no two are equal
+	strangers int   // devices that are not in the registry
 
 	msg     hj212.Message // scratch of one frame
 	out     outputs       // of the entry at hand
@@ -99,20 +102,27 @@ func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
 		return
 	case telemetry.KindRegistry:
 		var reg telemetry.Device
-		if json.Unmarshal(e.Value, &reg) == nil && reg.MN == e.MN {
-			s.register(s.device(e.MN), reg)
+		if json.Unmarshal(e.Value, &reg) == nil && reg.MN == e.MN && reg.Validate() == nil {
+			s.register(s.made(e.MN), reg)
 		}
 	case telemetry.KindFrame:
 		s.stats.Frames++
-		s.frame(s.device(e.MN), e)
+		if d := s.device(e.MN); d != nil {
+			s.frame(d, e)
+		}
 	case telemetry.KindReject:
 		d := s.device(e.MN)
+		if d == nil {
+			return
+		}
 		d.rejects++
 		d.statusDirty = true
 		s.find(d, telemetry.Finding{Kind: telemetry.FindingReject, Count: 1,
 			Detail: fmt.Sprintf("%s: %d bytes refused", e.Reason, len(e.Value))})
 	case telemetry.KindSession:
-		s.device(e.MN).statusDirty = true
+		if d := s.device(e.MN); d != nil {
+			d.statusDirty = true
+		}
 	default:
 		return
 	}
@@ -122,12 +132,24 @@ func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
 	}
 }
 
-// device is the state of an MN; it is made on first sight.
+// device is the state of an MN; it is made on first sight. nil: the MN is in no registry, and too many such have been seen.
 func (s *State) device(mn string) *device {
+	if d := s.devices[mn]; d != nil {
+		return d
+	}
+	if s.strangers >= maxStrangers {
+		return nil
+	}
+	return s.made(mn)
+}
+
+// made is device without its limit.
+func (s *State) made(mn string) *device {
 	d := s.devices[mn]
 	if d == nil {
 		d = newDevice(strings.Clone(mn), s.nowMs())
 		s.devices[d.mn] = d
+		s.strangers++
 		heap.Push(&s.due, d)
 	}
 	return d

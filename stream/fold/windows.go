@@ -15,6 +15,7 @@ import (
 // and the rolling means. group is the record the value comes from, nil for a slot made of real-time values.
 func (s *State) fillSlot(d *device, sr *series, slot int64, mean, low, high telemetry.Fixed, from window.Flags, group *hj212.Group) {
 	minute := slot * d.interval()
+	s.publishEvicted(d, sr, minute)
 	hour, day := sr.hours.Touch(minute/60), sr.days.Touch(dayOf(minute))
 	if hour == nil || day == nil {
 		return // beyond the rings: the clock guard lets nothing through that is
@@ -43,47 +44,79 @@ func (s *State) fillSlot(d *device, sr *series, slot int64, mean, low, high tele
 	s.publishMinute(d, sr, slot, cell, group)
 }
 
+// publishEvicted publishes the windows that a minute pushes out of the rings and that no tick has published: the log clock stood still
+// for days while frames came.
+func (s *State) publishEvicted(d *device, sr *series, minute int64) {
+	sr.hours.Evicts(minute/60, func(h int64, c *window.Cell) {
+		if c.Flags&window.Dirty != 0 && c.N > 0 {
+			s.publishHour(d, sr, h, c)
+		}
+	})
+	sr.days.Evicts(dayOf(minute), func(day int64, c *window.Cell) {
+		if c.Flags&window.Dirty != 0 && c.N > 0 {
+			s.publishDay(d, sr, day, c)
+		}
+	})
+}
+
 // publishMinute publishes a slot's mean and, when it is the newest, the rolling means that end with it.
 func (s *State) publishMinute(d *device, sr *series, slot int64, cell *window.Cell, group *hj212.Group) {
 	start := slot * d.interval() * 60_000
 	end := start + d.interval()*60_000
 	s.publish(d, sr, telemetry.StatMinute, start, end, cell, 1, start, group)
 	if slot < sr.lastSlot {
-		sr.rollFrom = min(sr.rollFrom, slot)
+		sr.late = sr.late.with(slot)
 		d.dirty = true
 		return
 	}
 	sr.lastSlot = slot
-	s.rollingHour(d, sr, slot, false)
-	s.rollingDay(d, sr, slot)
+	s.rollingHour(d, sr, slot, cell.Rev)
+	s.rollingDay(d, sr, slot, cell.Rev)
+}
+
+// reviseRolling publishes the rolling means again that hold late slots, as far as the ring still holds their whole hour.
+func (s *State) reviseRolling(d *device, sr *series) {
+	late := sr.late
+	sr.late = span{}
+	per := 60 / d.interval()
+	for slot := max(late.from, sr.lastSlot-minuteCells+per); slot < min(late.to+per-1, sr.lastSlot+1); slot++ {
+		if c := sr.minutes.At(slot); c != nil && c.N > 0 {
+			c.Rev++ // one counter serves a slot's own mean and the rolling ones that end with it
+			s.rollingHour(d, sr, slot, c.Rev)
+		}
+	}
+	newest := sr.minutes.At(sr.lastSlot)
+	if newest == nil || newest.N == 0 || (late.to-1)*d.interval()/60 < sr.lastSlot*d.interval()/60-23 {
+		return
+	}
+	if late.to+per-1 <= sr.lastSlot { // not among those above
+		newest.Rev++
+	}
+	s.rollingDay(d, sr, sr.lastSlot, newest.Rev)
 }
 
 // rollingHour publishes the mean of the 60 minutes that end with a slot.
-func (s *State) rollingHour(d *device, sr *series, slot int64, revision bool) {
+func (s *State) rollingHour(d *device, sr *series, slot int64, rev uint16) {
 	per := 60 / d.interval()
 	sum := sr.minutes.SumOf(slot-per+1, slot+1)
 	if sum.N == 0 {
 		return
 	}
-	if c := sr.minutes.At(slot); c != nil && revision {
-		c.Rev++ // one counter serves a slot's own mean and the rolling one that ends with it
-		sum.Rev = c.Rev
-	}
-	sum.Flags = 0
+	sum.Rev = rev
 	end := (slot + 1) * d.interval() * 60_000
 	s.publishRolling(d, sr, telemetry.StatRolling1, end-3_600_000, end, &sum, int(per))
 }
 
 // rollingDay publishes the mean of the last 23 full hours and the running one up to a slot. The trailing edge moves by the hour, so
 // that a day needs 24 cells and not 1,440; the window's start is published with it.
-func (s *State) rollingDay(d *device, sr *series, slot int64) {
+func (s *State) rollingDay(d *device, sr *series, slot int64, rev uint16) {
 	last := slot * d.interval()
 	hour := last / 60
 	sum := sr.hours.SumOf(hour-23, hour+1)
 	if sum.N == 0 {
 		return
 	}
-	sum.Rev, sum.Flags = 0, 0
+	sum.Rev = rev
 	start, end := (hour-23)*3_600_000, (slot+1)*d.interval()*60_000
 	s.publishRolling(d, sr, telemetry.StatRolling24, start, end, &sum, int((end-start)/60_000/d.interval()))
 }
@@ -137,15 +170,19 @@ func (s *State) closeSlots(d *device, now int64) {
 	d.nextSlot = max(d.nextSlot, (now-graceMs)/(d.interval()*60_000))
 	for _, sr := range d.series {
 		sr.pending.Each(func(slot int64, c *window.Cell) {
-			if slot >= d.nextSlot || c.N == 0 {
-				return
-			}
-			mean, low, high := c.Mean(), c.Min, c.Max
-			*c = window.Cell{}
-			if !sr.filled.Has(slot * d.interval()) {
-				s.fillSlot(d, sr, slot, mean, low, high, 0, nil)
+			if slot < d.nextSlot {
+				s.closeSlot(d, sr, slot, c)
 			}
 		})
+	}
+}
+
+// closeSlot makes the minute value of the real-time values of c, a cell of the pending ring, and empties it.
+func (s *State) closeSlot(d *device, sr *series, slot int64, c *window.Cell) {
+	was := *c
+	*c = window.Cell{}
+	if was.N > 0 && !sr.filled.Has(slot*d.interval()) {
+		s.fillSlot(d, sr, slot, was.Mean(), was.Min, was.Max, 0, nil)
 	}
 }
 
@@ -156,12 +193,20 @@ func (s *State) closeHours(d *device, now int64) {
 		return
 	}
 	d.nextHour, d.dirty = to, true
-	for h := max(from, to-horizonMs/3_600_000); h < to && d.frames > 0; h++ {
+	for h := max(from, to-slotsKept/60); h < to; h++ {
+		if !d.expected(h*60, (h+1)*60) {
+			continue
+		}
 		if c := d.hours.Touch(h); c != nil {
 			s.completeness(d, "hour", h*60, (h+1)*60, c)
 			s.gap(d, h)
 		}
 	}
+}
+
+// expected reports whether data of [from, to), minutes, are due: not before the device's first frame, unless some were filled in.
+func (d *device) expected(from, to int64) bool {
+	return d.first != 0 && (to*60_000 > d.first || d.slots.Received.Count(from, to) > 0)
 }
 
 // closeDays is closeHours for the natural day of UTC+8.
@@ -171,7 +216,10 @@ func (s *State) closeDays(d *device, now int64) {
 		return
 	}
 	d.nextDay, d.dirty = to, true
-	for day := max(from, to-dayCells); day < to && d.frames > 0; day++ {
+	for day := max(from, to-slotsKept/1440); day < to; day++ {
+		if !d.expected(dayStart(day), dayStart(day+1)) {
+			continue
+		}
 		c := d.days.Touch(day)
 		if c == nil {
 			continue
@@ -235,14 +283,8 @@ func (s *State) gap(d *device, h int64) {
 func (s *State) flushRevisions(d *device) {
 	d.dirty = false
 	for _, sr := range d.series {
-		if sr.rollFrom != noRoll {
-			for slot := sr.rollFrom + 1; slot <= sr.lastSlot; slot++ {
-				if c := sr.minutes.At(slot); c != nil && c.N > 0 {
-					s.rollingHour(d, sr, slot, true)
-				}
-			}
-			s.rollingDay(d, sr, sr.lastSlot)
-			sr.rollFrom = noRoll
+		if sr.late != (span{}) {
+			s.reviseRolling(d, sr)
 		}
 		sr.hours.Each(func(h int64, c *window.Cell) {
 			if c.Flags&window.Dirty != 0 && h < d.nextHour && c.N > 0 {

@@ -72,22 +72,40 @@ type Slots struct {
 // NewSlots makes empty slots.
 func NewSlots() Slots { return Slots{Received: NewSet(), Valid: NewSet()} }
 
-// Mark notes the record of a slot. A record that comes in several frames is valid only when all of them are.
-func (s Slots) Mark(minute int64, valid bool) {
-	switch isNew := s.Received.Add(minute); {
+// Mark notes the record of a slot and reports whether that changes anything. A record that comes in several frames is valid only when
+// all of them are.
+func (s Slots) Mark(minute int64, valid bool) (changed bool) {
+	isNew := s.Received.Add(minute)
+	switch {
 	case isNew && valid:
 		s.Valid.Add(minute)
-	case !valid:
+	case !valid && s.Valid.Has(minute):
 		s.Valid.Remove(minute)
+		return true
 	}
+	return isNew
 }
 
 // A Share is the completeness of a period: slots due, received, and valid.
 type Share struct{ Due, Received, Valid int }
 
-// Share counts the slots of [from, to) for records every interval minutes.
+// Share counts the slots of [from, to) for records every interval minutes. Records of a shorter interval that was in force before count
+// only where a slot begins, so that no period is more than complete.
 func (s Slots) Share(from, to int64, interval int) Share {
-	return Share{Due: int(to-from) / interval, Received: s.Received.Count(from, to), Valid: s.Valid.Count(from, to)}
+	share := Share{Due: int(to-from) / interval, Received: s.Received.Count(from, to), Valid: s.Valid.Count(from, to)}
+	if interval == 1 || share.Received == 0 {
+		return share
+	}
+	share.Received, share.Valid = 0, 0
+	for m := from; m < to; m += int64(interval) {
+		if s.Received.Has(m) {
+			share.Received++
+		}
+		if s.Valid.Has(m) {
+			share.Valid++
+		}
+	}
+	return share
 }
 
 // Missing lists the runs of slots in [from, to) that were not received, oldest first.

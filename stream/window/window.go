@@ -24,7 +24,8 @@ type Cell struct {
 	N        int32           // values added
 	Rev      uint16          // revision published last
 	Flags    Flags
-	Alarmed  uint8 // late windows: bit i set = the i-th rule of the series raised an alarm for this window
+	Alarmed  uint8 // bit i set = the i-th rule of the series raised an alarm for this window alone, because it came late
+	Judged   uint8 // bit i set = the window crossed the i-th rule's limit when it was the newest: a part of that rule's own alarm
 }
 
 // Add counts one value with the extremes that belong to it.
@@ -108,6 +109,19 @@ func (r *Ring) Touch(i int64) *Cell {
 		return nil
 	}
 	return &r.cells[r.slot(i)]
+}
+
+// Evicts calls fn for every window that holds something and that Touch(i) would drop, oldest first.
+func (r *Ring) Evicts(i int64, fn func(i int64, c *Cell)) {
+	if r.head == math.MinInt64 || i <= r.head {
+		return
+	}
+	n := int64(len(r.cells))
+	for j := r.head - n + 1; j <= min(i-n, r.head); j++ {
+		if c := &r.cells[r.slot(j)]; *c != (Cell{}) {
+			fn(j, c)
+		}
+	}
 }
 
 func (r *Ring) slot(i int64) int64 {
