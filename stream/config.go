@@ -29,6 +29,9 @@ type Config struct {
 	// MaxBufferedOutputs bounds the outputs of one partition that the brokers have not acknowledged yet, 1 to 100,000; at the
 	// bound the partition's fold waits.
 	MaxBufferedOutputs int `yaml:"max_buffered_outputs"`
+	// AcceptLoss goes on where the worker would stop because journal entries that it needs are gone. Set it for one start, by an operator
+	// who has read what is lost: replays of the range around it will differ from what was published.
+	AcceptLoss bool `yaml:"accept_loss"`
 	// DrainTimeout bounds how long a partition that is taken away, or a shutdown, waits for the last outputs and the last
 	// snapshot, 1 s to 1 min. What is not out by then is folded again by the next owner.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`

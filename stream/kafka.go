@@ -273,7 +273,14 @@ func (m *member) commit(ctx context.Context, next map[int32]int64) error {
 	return nil
 }
 
-func (m *member) close() { m.client.Close() }
+// close leaves the group, for at most the drain's time: on a network that swallows packets the request would wait for ever.
+func (m *member) close(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	err := m.client.LeaveGroupContext(ctx)
+	m.client.Close()
+	return err
+}
 
 // bounds are a topic's first and next offsets by partition.
 func bounds(ctx context.Context, admin *kadm.Client, topic string) (start, end map[int32]int64, err error) {

@@ -34,13 +34,20 @@ func (s *session) recover(ctx context.Context) error {
 		s.next = snap.Next
 		s.savedNext.Store(snap.Next)
 		for t, pos := range snap.Positions {
-			if floor, ok := s.floor[t]; !ok || pos.After(floor) {
-				s.floor[t] = pos
+			floor, ok := s.floor[t]
+			if ok && !pos.After(floor) {
+				continue
 			}
+			s.log.Warn().Stringer("topic", t).Int64("src", pos.Source).Msg("topic ends before the output that the snapshot rests on: it lost its end, or its retention is too short")
+			s.floor[t] = pos
 		}
 	}
 	if s.next < start {
-		return s.lost(start)
+		if !s.w.cfg.AcceptLoss {
+			return s.lost(start)
+		}
+		s.log.Warn().Int64("offset", s.next).Int64("start", start).Msg("journal entries are lost; accepted")
+		s.next = start
 	}
 	for t, pos := range s.floor {
 		if pos.Source >= end {
@@ -49,6 +56,11 @@ func (s *session) recover(ctx context.Context) error {
 		}
 	}
 	if snap == nil && start > 0 {
+		if len(s.floor) > 0 && !s.w.cfg.AcceptLoss {
+			return &LostError{Partition: s.id, Wanted: 0, What: fmt.Sprintf("there is no snapshot in %s, and the journal begins only at offset %d: what "+
+				"follows would not continue what was published. Restore the snapshots, or accept that by starting once with stream.accept_loss=true",
+				s.w.cfg.SnapshotDir, start)}
+		}
 		s.log.Warn().Int64("offset", start).Msg("no snapshot: folding from the journal's first entry; what came before it is unknown")
 	}
 	s.log.Info().Int64("offset", s.next).Int64("end", end).Bool("snapshot", snap != nil).Msg("partition recovered")
@@ -60,8 +72,8 @@ func (s *session) recover(ctx context.Context) error {
 // lost is the error for a journal that begins only at start, behind what is wanted.
 func (s *session) lost(start int64) error {
 	return &LostError{Partition: s.id, Wanted: s.next, What: fmt.Sprintf("the journal begins only at offset %d: retention removed %d entries before "+
-		"they were folded. Give the journal more retention and restore it; or accept the loss by removing the snapshots p%05d-*.snap in %s: "+
-		"the fold then begins at offset %d, knowing nothing of what came before", start, start-s.next, s.id, s.w.cfg.SnapshotDir, start)}
+		"they were folded. Give the journal more retention and restore it; or accept the loss by starting once with stream.accept_loss=true: "+
+		"the fold then goes on at offset %d with the state of its snapshots in %s", start, start-s.next, start, s.w.cfg.SnapshotDir)}
 }
 
 // lostError explains errOutOfRange.
@@ -87,8 +99,8 @@ func (w *Worker) loadSnapshot(ctx context.Context, partition int32, usable func(
 		if errors.Is(err, ErrNoSnapshot) {
 			return nil, fold.New(partition), nil
 		}
-		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return nil, nil, err // a state begun anew because of a full file table would be wrong for ever
 		}
 		var st *fold.State
 		if err == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,13 +30,16 @@ type Snapshot struct {
 type Store interface {
 	// Save makes s the newest snapshot of its partition. When it returns nil, s survives a power loss.
 	Save(ctx context.Context, s *Snapshot) error
-	// Load reads the partition's snapshot of the given age: 0 is the newest. ErrNoSnapshot: there is none so old. Any other error:
-	// this one cannot be read, an older one may be.
+	// Load reads the partition's snapshot of the given age: 0 is the newest. ErrNoSnapshot: there is none so old. ErrDamaged: there is
+	// one that is of no use, an older one may be. Any other error says nothing about snapshots: try again later.
 	Load(ctx context.Context, partition int32, age int) (*Snapshot, error)
 }
 
 // ErrNoSnapshot ends a search for ever older snapshots.
 var ErrNoSnapshot = errors.New("no such snapshot")
+
+// ErrDamaged is a snapshot that is there and can never be used.
+var ErrDamaged = errors.New("snapshot of no use")
 
 // generations is how many snapshots of a partition are kept: the newest, one for when that is damaged, and one for when the
 // broker's log lost its end with it.
@@ -50,13 +54,16 @@ func OpenDirStore(dir string) (*DirStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("snapshot directory: %w", err)
 	}
-	left, err := filepath.Glob(filepath.Join(dir, "snapshot-*.tmp"))
+	files, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("snapshot directory %s: %w", dir, err)
+		return nil, fmt.Errorf("snapshot directory: %w", err)
 	}
-	for _, path := range left {
-		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
-			_ = os.Remove(path) // it is only disk space
+	for _, f := range files {
+		if !strings.HasPrefix(f.Name(), "snapshot-") || !strings.HasSuffix(f.Name(), ".tmp") {
+			continue
+		}
+		if info, err := f.Info(); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(filepath.Join(dir, f.Name())) // it is only disk space
 		}
 	}
 	return &DirStore{dir: dir}, nil
@@ -65,14 +72,15 @@ func OpenDirStore(dir string) (*DirStore, error) {
 // list returns the partition's generations, newest first.
 func (d *DirStore) list(partition int32) ([]uint64, error) {
 	prefix := fmt.Sprintf("p%05d-g", partition)
-	names, err := filepath.Glob(filepath.Join(d.dir, prefix+"*.snap"))
+	files, err := os.ReadDir(d.dir)
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots of partition %d: %w", partition, err)
 	}
 	var gens []uint64
-	for _, name := range names {
-		number := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(name), prefix), ".snap")
-		if g, err := strconv.ParseUint(number, 10, 63); err == nil {
+	for _, f := range files {
+		number, ours := strings.CutPrefix(f.Name(), prefix)
+		number, whole := strings.CutSuffix(number, ".snap")
+		if g, err := strconv.ParseUint(number, 10, 63); ours && whole && err == nil {
 			gens = append(gens, g)
 		}
 	}
@@ -155,6 +163,9 @@ func (d *DirStore) Load(ctx context.Context, partition int32, age int) (*Snapsho
 	}
 	path := d.path(partition, gens[age])
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err) // another worker's Save has just removed it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
@@ -163,7 +174,7 @@ func (d *DirStore) Load(ctx context.Context, partition int32, age int) (*Snapsho
 		err = fmt.Errorf("holds partition %d", s.Partition)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read snapshot %s: %w", path, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
 	}
 	return s, nil
 }

@@ -89,3 +89,30 @@ func TestSnapshotTornWriteStaysOutOfTheWay(t *testing.T) {
 		t.Errorf("Load = %+v, %v, want the whole one", got, err)
 	}
 }
+
+// A directory's name is no pattern, and what cannot be read now is no proof that there is nothing.
+func TestDirStoreTellsNothingFromTrouble(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data[1]")
+	store, err := OpenDirStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Save(t.Context(), &Snapshot{Partition: 3, Next: 10, Body: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := store.Load(t.Context(), 3, 0); err != nil || got.Next != 10 {
+		t.Errorf("Load = %+v, %v", got, err)
+	}
+	if err := os.Mkdir(store.path(3, 9), 0o700); err != nil { // reading it fails with EISDIR
+		t.Fatal(err)
+	}
+	if _, err := store.Load(t.Context(), 3, 0); err == nil || errors.Is(err, ErrDamaged) || errors.Is(err, ErrNoSnapshot) {
+		t.Errorf("Load of what cannot be read = %v, want an error that is neither", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Load(t.Context(), 3, 0); err == nil || errors.Is(err, ErrNoSnapshot) {
+		t.Errorf("Load without the directory = %v, want an error that is not ErrNoSnapshot", err)
+	}
+}

@@ -71,7 +71,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer m.close()
+	defer func() {
+		if err := m.close(leaveTimeout); err != nil {
+			w.log.Warn().Err(err).Msg("consumer group not left: others wait for the session timeout")
+		}
+	}()
 
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
@@ -91,6 +95,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	wg.Wait()
 	return err
 }
+
+// leaveTimeout bounds the farewell to the group.
+const leaveTimeout = 3 * time.Second
 
 // fail ends Run with the first of the fatal errors.
 func (w *Worker) fail(err error) {

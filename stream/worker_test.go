@@ -159,6 +159,19 @@ func TestLostJournalStopsTheWorker(t *testing.T) {
 	if err := w.stop(); !errors.As(err, &lost) || !strings.Contains(err.Error(), "removed") || !strings.Contains(err.Error(), dir) {
 		t.Fatalf("Run = %v, want a LostError that says what to do", err)
 	}
+	w = startWorker(t, b.cluster, config(t.TempDir())) // the snapshots are gone too
+	w.waitEnded(t)
+	if err := w.stop(); !errors.As(err, &lost) || !strings.Contains(err.Error(), "no snapshot") {
+		t.Fatalf("Run without snapshots = %v, want a LostError", err)
+	}
+	accepting := config(dir)
+	accepting.AcceptLoss = true
+	w = startWorker(t, b.cluster, accepting)
+	b.feed(5)
+	b.waitFolded(w)
+	if err := w.stop(); err != nil {
+		t.Fatalf("Run with the loss accepted = %v", err)
+	}
 }
 
 // An output from beyond the journal's end means that the journal lost its end: new entries there would be taken for known.
