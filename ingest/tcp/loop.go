@@ -69,7 +69,7 @@ type loop struct {
 	conns   []*conn
 	dirty   []*conn
 	waiting []*conn // waitRoom, the longest first; closed ones among them
-	dead    int     // at most so many of waiting are closed
+	dead    int     // so many of waiting are closed
 }
 
 // push queues a settlement and schedules a drain if none is.
@@ -197,7 +197,9 @@ func (l *loop) flush(cn *conn) {
 func (l *loop) takeWaiting() {
 	for len(l.waiting) > 0 {
 		cn := l.waiting[0]
-		if !cn.closed {
+		if cn.closed {
+			l.dead--
+		} else {
 			cn.wait = waitNone
 			if cause := l.feed(cn, false); cause != 0 {
 				l.close(cn, cause)
@@ -234,7 +236,8 @@ func (l *loop) await(cn *conn) {
 	}
 }
 
-// feed offers the inbound bytes to the session and sets cn.wait. A cause that is not zero asks the caller to close the connection.
+// feed offers the inbound bytes to the session and sets cn.wait. A cause that is not zero asks the caller to close the connection, which
+// then waits for nothing: it has no place in waiting that its close could give up.
 func (l *loop) feed(cn *conn, eof bool) ingest.Cause {
 	buf, err := cn.gc.Peek(-1)
 	if err != nil || len(buf) == 0 {
@@ -252,7 +255,11 @@ func (l *loop) feed(cn *conn, eof bool) ingest.Cause {
 	case ingest.StateUnacked:
 		cn.wait = waitAcks
 	}
-	return l.account(cn)
+	cause := l.account(cn)
+	if cause != 0 {
+		cn.wait = waitNone
+	}
+	return cause
 }
 
 // account counts what is left in the inbound buffer against both bounds.

@@ -1,0 +1,76 @@
+package tcp
+
+import (
+	"testing"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"outfall/ingest"
+	"outfall/telemetry"
+)
+
+// unread is a registry that was not read yet, so that every connection's bytes wait.
+type unread struct{}
+
+func (unread) Lookup([]byte) *telemetry.Device { return nil }
+func (unread) Loaded() bool                    { return false }
+
+// fakeConn and fakeEvents are the little of gnet that waiting connections need.
+type fakeConn struct {
+	gnet.Conn
+	cn      *conn
+	inbound []byte
+}
+
+func (c *fakeConn) Context() any             { return c.cn }
+func (c *fakeConn) Peek(int) ([]byte, error) { return c.inbound, nil }
+func (c *fakeConn) InboundBuffered() int     { return len(c.inbound) }
+
+type fakeEvents struct {
+	gnet.EventLoop
+	srv *Server
+}
+
+func (e fakeEvents) Close(c gnet.Conn) error {
+	e.srv.OnClose(c, nil)
+	return nil
+}
+
+// A waiting connection that is closed at its turn, because all connections together hold too much, takes no other one out of the queue.
+func TestWaitingConnectionClosedAtItsTurn(t *testing.T) {
+	srv := &Server{cfg: DefaultConfig(), log: zerolog.Nop()}
+	srv.intake = ingest.NewIntake(ingest.DefaultConfig(), unread{}, nil, prometheus.NewRegistry(), zerolog.Nop())
+	l := &loop{srv: srv, ev: fakeEvents{srv: srv}}
+	open := func() *conn {
+		cn := &conn{loop: l, lastRead: time.Now()}
+		gc := &fakeConn{cn: cn, inbound: []byte("##0")}
+		cn.gc, cn.sess = gc, srv.intake.Open("192.0.2.1:4000", time.Now(), cn.completed)
+		l.add(cn)
+		srv.live.Add(1)
+		if srv.OnTraffic(gc) != gnet.None || cn.wait != waitRoom {
+			t.Fatal("a connection without room does not wait")
+		}
+		return cn
+	}
+	var conns []*conn
+	for range 40 {
+		conns = append(conns, open())
+	}
+	for _, cn := range conns[1:30] { // their peers close them
+		srv.OnClose(cn.gc, nil)
+	}
+	srv.backlog.Add(srv.cfg.MaxBacklogTotalBytes) // another loop's connections
+	l.takeWaiting()
+	if srv.backlog.Add(-srv.cfg.MaxBacklogTotalBytes) != 0 || srv.live.Load() != 0 {
+		t.Fatalf("%d connections with %d bytes are left, want none", srv.live.Load(), srv.backlog.Load())
+	}
+
+	late := open()
+	l.takeWaiting()
+	if len(l.waiting) != 1 || l.waiting[0] != late || srv.waiters.Load() != 1 {
+		t.Fatalf("%d connections wait, %d are counted, want one", len(l.waiting), srv.waiters.Load())
+	}
+}
