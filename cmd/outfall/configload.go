@@ -4,8 +4,10 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +16,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"outfall/rules/rulefile"
 )
 
 // envPrefix precedes the environment variable of every key: kafka.brokers is OUTFALL_KAFKA_BROKERS.
@@ -296,44 +300,16 @@ func setField(f reflect.Value, text string) error {
 	return nil
 }
 
-// suggest names the known key that an unknown one may have meant: one with the same last part, or the same start.
+// suggest names the known key that an unknown one is probably a misspelling of.
 func (l *loader) suggest(key string) string {
-	best, bestDistance := "", 3
+	known := slices.Sorted(maps.Keys(l.sections))
 	for _, s := range l.settings {
-		if d := editDistance(key, s.key); d < bestDistance {
-			best, bestDistance = s.key, d
-		}
+		known = append(known, s.key)
 	}
-	for s := range l.sections {
-		if d := editDistance(key, s); d < bestDistance {
-			best, bestDistance = s, d
-		}
+	if best := rulefile.Nearest(known, key); best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// editDistance is the Levenshtein distance of two short keys.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }
 
 // place finds where the value of a stage's validation error ("kafka.partitions: ...") was set, so that the fault is shown there.

@@ -1,14 +1,13 @@
 package hj212
 
 import (
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-const testdata = "../../testdata"
+	"outfall/testdata"
+)
 
 // A corpusFrame is a row of testdata/frames.tsv with its notes.
 type corpusFrame struct {
@@ -19,7 +18,7 @@ type corpusFrame struct {
 // readTSV returns the rows of a file below its heading.
 func readTSV(tb testing.TB, name string) (rows [][]string) {
 	tb.Helper()
-	b, err := os.ReadFile(filepath.Join(testdata, name))
+	b, err := os.ReadFile(filepath.Join("..", "..", "testdata", name))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -29,51 +28,23 @@ func readTSV(tb testing.TB, name string) (rows [][]string) {
 	return rows[1:]
 }
 
-// unescape undoes \r \n \t \\ \xHH.
-func unescape(tb testing.TB, s string) (b []byte) {
-	tb.Helper()
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' {
-			b = append(b, s[i])
-			continue
-		}
-		i++
-		switch s[i] {
-		case 'r':
-			b = append(b, '\r')
-		case 'n':
-			b = append(b, '\n')
-		case 't':
-			b = append(b, '\t')
-		case '\\':
-			b = append(b, '\\')
-		case 'x':
-			v, err := hex.DecodeString(s[i+1 : i+3])
-			if err != nil {
-				tb.Fatal(err)
-			}
-			b = append(b, v...)
-			i += 2
-		default:
-			tb.Fatalf("escape \\%c in %q", s[i], s)
-		}
-	}
-	return b
-}
-
 func corpus(tb testing.TB) (frames []corpusFrame) {
 	tb.Helper()
 	notes := map[string][]string{}
 	for _, r := range readTSV(tb, "frames_notes.tsv") {
 		notes[r[0]] = r
 	}
-	for _, r := range readTSV(tb, "frames.tsv") {
-		n := notes[r[0]]
-		f := corpusFrame{id: r[0], expected: r[2], st: n[2], cn: n[3], notes: n[4], raw: unescape(tb, r[3])}
-		if strings.Contains(f.notes, "tail-omitted-in-source") {
-			f.raw = append(f.raw, "\r\n"...)
+	all, err := testdata.Frames()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, f := range all {
+		n := notes[f.ID]
+		c := corpusFrame{id: f.ID, expected: f.Expected, st: n[2], cn: n[3], notes: n[4], raw: f.Captured}
+		if strings.Contains(c.notes, "tail-omitted-in-source") {
+			c.raw = append(c.raw, "\r\n"...)
 		}
-		frames = append(frames, f)
+		frames = append(frames, c)
 	}
 	return frames
 }

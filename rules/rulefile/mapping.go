@@ -198,16 +198,21 @@ func scalar(n ast.Node) (s string, ok bool) {
 
 // suggest names the known key that the unknown one is probably meant to be, else all of them.
 func suggest(known []string, key string) string {
+	if best := Nearest(known, key); best != "" {
+		return "did you mean " + best + "?"
+	}
+	return "the keys are " + strings.Join(known, ", ")
+}
+
+// Nearest is the known key that key is probably a misspelling of: at most two edits away. Empty: none is so near.
+func Nearest(known []string, key string) string {
 	best, distance := "", 3
 	for _, k := range known {
 		if d := edits(k, key); d < distance && d < len(k) {
 			best, distance = k, d
 		}
 	}
-	if best != "" {
-		return "did you mean " + best + "?"
-	}
-	return "the keys are " + strings.Join(known, ", ")
+	return best
 }
 
 // edits is the Levenshtein distance in bytes; 99 for keys whose lengths alone make them strangers.
