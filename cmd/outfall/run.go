@@ -25,6 +25,8 @@ import (
 const (
 	stopInflux = 25 * time.Second // influxd writes its caches to disk
 	stopBroker = 30 * time.Second // and the last sync of the log
+
+	influxPause, maxInfluxPause = time.Second, time.Minute // before influxd, which ended by itself, is started again
 )
 
 type runOptions struct {
@@ -80,7 +82,7 @@ func runAll(ctx context.Context, a *app, o runOptions) (err error) {
 	sup.closeLast("broker", stopBroker, d.embedded.Close)
 
 	if cfg.Influx.URL == "" {
-		if cfg.Influx.URL, err = startInflux(ctx, a, sup, filepath.Join(o.dir, "influx")); err != nil {
+		if cfg.Influx.URL, err = startInflux(ctx, a, sup, filepath.Join(o.dir, "influx"), log); err != nil {
 			return err
 		}
 	}
@@ -171,8 +173,8 @@ func addressesFree(addresses ...string) error {
 	return nil
 }
 
-// startInflux builds influxd if need be and starts it as a child on dir. Should it end before it is told to, the process ends.
-func startInflux(ctx context.Context, a *app, sup *supervisor, dir string) (url string, err error) {
+// startInflux builds influxd if need be and keeps it running as a child on dir.
+func startInflux(ctx context.Context, a *app, sup *supervisor, dir string, log zerolog.Logger) (url string, err error) {
 	bin, err := influx.Prepare(ctx, func(line string) { fmt.Fprintln(a.stdout, line) })
 	if err != nil {
 		return "", err
@@ -181,14 +183,40 @@ func startInflux(ctx context.Context, a *app, sup *supervisor, dir string) (url 
 	if err != nil {
 		return "", err
 	}
-	sup.run("influxd", stopInflux, func(ctx context.Context) error {
+	sup.run("influxd", stopInflux, func(ctx context.Context) error { return keepInflux(ctx, server, bin, dir, log) })
+	return server.URL(), nil
+}
+
+// keepInflux starts influxd again whenever it ends before it is told to, as after an out-of-memory kill: points wait meanwhile, and nothing
+// else is to notice. Only the loss of its port, which the sink knows, ends the process.
+func keepInflux(ctx context.Context, server *influx.Embedded, bin, dir string, log zerolog.Logger) error {
+	for url := server.URL(); ; {
 		select {
 		case <-ctx.Done():
+			return server.Close()
 		case <-server.Ended():
 		}
-		return server.Close()
-	})
-	return server.URL(), nil
+		log.Error().Str("log", filepath.Join(dir, "influxd.log.old")).Msg("influxd ended by itself, starting it again")
+		for pause := influxPause; ; pause = min(2*pause, maxInfluxPause) {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(pause):
+			}
+			next, err := influx.StartEmbedded(ctx, bin, dir)
+			if err == nil {
+				server = next
+				break
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			log.Error().Err(err).Msg("influxd does not start")
+		}
+		if server.URL() != url {
+			return errors.Join(fmt.Errorf("influxd had to leave %s for %s: another program has its port", url, server.URL()), server.Close())
+		}
+	}
 }
 
 // importSample gives an empty installation something to work with.
