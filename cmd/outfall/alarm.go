@@ -64,7 +64,7 @@ func newAlarmLs(a *app) *cobra.Command {
 The jsonl fields are id, mn, outlet, factor, statistic, window_start, window_end, value, limit, unit, basis, state (raised, updated or
 cleared), raised_at and cleared_at (null while open). Times are UTC, numbers are exact decimals in strings.`,
 		Example: `  outfall alarm ls --open
-  outfall alarm ls --output jsonl --mn 88888880000001 | jq -r .basis`,
+  outfall alarm ls --output jsonl --mn 520181A00170C67EF96ED8C5 | jq -r .basis`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := newAlarmPrinter(a, form)
@@ -113,7 +113,7 @@ func newAlarmTail(a *app) *cobra.Command {
 		Use:     "tail",
 		Short:   "Follow alarm events as they come",
 		Long:    "Print every event of an alarm's life (raised, updated, cleared) as it comes, until interrupted.",
-		Example: "  outfall alarm tail --outlet GZ-W-003 --output jsonl",
+		Example: "  outfall alarm tail --outlet W01 --output jsonl",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := newAlarmPrinter(a, form)

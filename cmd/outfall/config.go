@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -45,7 +47,20 @@ func defaultConfig(dataDir string) *Config {
 
 // Validate reports every fault at once, each under its key in the file.
 func (c *Config) Validate() error {
-	return errors.Join(c.Kafka.Validate(), c.TCP.Validate(), c.Ingest.Validate(), c.Stream.Validate(), c.Influx.Validate(), c.Admin.Validate())
+	return errors.Join(c.Kafka.Validate(), c.TCP.Validate(), c.Ingest.Validate(), c.Stream.Validate(), c.Influx.Validate(), c.Admin.Validate(),
+		validPort("tcp.listen", c.TCP.Listen), validPort("admin.listen", c.Admin.Listen))
+}
+
+// validPort refuses a port that no listener can have. That an address is no HOST:PORT at all is its stage's to say.
+func validPort(key, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" {
+		return nil
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%s: port %q is neither 0..65535 nor the name of a service", key, port)
+	}
+	return nil
 }
 
 // loadConfig reads all sources and validates the result. The error is a usage error that lists every fault; values that were not

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,13 +60,13 @@ Exit code 0 when everything was accepted, 3 otherwise.`,
 		Example: `  outfall device decode < capture.bin
   nc -l 9212 | outfall device decode --output jsonl | jq .mn`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := newPrinter(a.stdout, form)
 			if err != nil {
 				return err
 			}
 			d := decoder{framer: hj212.Framer{Tolerant: tolerant, MaxData: maxSegment}, out: p}
-			if err := d.run(a.stdin); err != nil {
+			if err := unlessInterrupted(cmd.Context(), func() error { return d.run(a.stdin) }); err != nil {
 				return err
 			}
 			if d.refusals > 0 {
@@ -77,6 +78,19 @@ Exit code 0 when everything was accepted, 3 otherwise.`,
 	cmd.Flags().BoolVar(&tolerant, "tolerant", false, "accept a missing, LF-only or blank tail")
 	outputFlag(cmd, &form)
 	return cmd
+}
+
+// unlessInterrupted returns what f returns, or the context's error once it has ended. A read of standard input cannot be called
+// off: f then stays behind in it until the process ends, which it does at once.
+func unlessInterrupted(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // A decoder prints what a stream holds. It keeps the bytes of at most one incomplete frame and one chunk.

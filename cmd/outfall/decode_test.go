@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"testing"
 	"testing/iotest"
 
@@ -29,6 +31,20 @@ func decodeAll(t *testing.T, stream []byte, oneByte bool) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// TestDecodeInterrupted: the first Ctrl-C ends a decode whose input neither comes nor ends.
+func TestDecodeInterrupted(t *testing.T) {
+	input, writer := io.Pipe()
+	defer writer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	a := &app{stdin: input, stdout: io.Discard, stderr: io.Discard}
+	cmd := newRoot(a)
+	cmd.SetArgs([]string{"device", "decode"})
+	if err := cmd.ExecuteContext(ctx); exitCode(err, a.started) != exitInterrupted {
+		t.Errorf("err = %v, want the code %d", err, exitInterrupted)
+	}
 }
 
 // TestDecodeCorpus decodes the captured frames as one stream: every byte is in exactly one row, frames of a right envelope are

@@ -211,7 +211,11 @@ func (d *demo) finding(f *telemetry.Finding) error {
 	}
 	d.seen[key] = true
 	d.shown[f.Kind]++
-	d.say("FINDING %s: outlet %s %s", f.Kind, f.Outlet, f.Detail)
+	subject := "outlet " + f.Outlet
+	if f.Factor != "" {
+		subject += " " + factorLabel(f.Factor)
+	}
+	d.say("FINDING %s: %s: %s", f.Kind, subject, f.Detail)
 	return nil
 }
 
@@ -241,8 +245,9 @@ func (d *demo) summary(live *runInfo, dir string) {
 
 Where to look next:
   outfall alarm ls --open --data %[1]s
-  outfall finding ls --kind gap --data %[1]s
+  outfall finding ls --kind offline --data %[1]s
   outfall device tail MN --data %[1]s          (an MN of: outfall registry ls --data %[1]s)
+  outfall journal cat --rejects --data %[1]s   (the bytes that belong to no known device)
   curl -s http://%[2]s/metrics | grep ^outfall_
   %[3]s
 `, dir, live.Admin, influxExample(live.Influx))

@@ -32,7 +32,7 @@ func newDeviceTail(a *app) *cobra.Command {
 		Short: "Follow what one device sends, decoded",
 		Long: `Follow the journal entries of one device as they are written: its frames decoded, its refused bytes with the reason, its
 connections and changes of its registry entry. Runs until interrupted.`,
-		Example: "  outfall device tail 88888880000001\n  outfall device tail 88888880000001 --from-start --output jsonl",
+		Example: "  outfall device tail 520181A00170C67EF96ED8C5\n  outfall device tail 520181A00170C67EF96ED8C5 --from-start --output jsonl",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			mn := args[0]

@@ -74,6 +74,17 @@ func exitCode(err error, started bool) int {
 	return exitRuntime
 }
 
+// complaint is what standard error says about the end of a process; empty: nothing, the command has said all.
+func complaint(err error, code int) string {
+	switch {
+	case err == nil:
+		return ""
+	case code == exitInterrupted:
+		return "interrupted" // by whoever reads this: where it hit is of no use to them
+	}
+	return err.Error()
+}
+
 // newExitCodesTopic is a help topic: a command without an action.
 func newExitCodesTopic() *cobra.Command {
 	topic := &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean"}

@@ -54,6 +54,24 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
+// TestComplaint: who interrupts a command is not told of contexts.
+func TestComplaint(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"no error", nil, ""},
+		{"the command has said all", checkFailed(), ""},
+		{"interrupted", fmt.Errorf("follow alarms: %w", context.Canceled), "interrupted"},
+		{"error", errors.New("x"), "x"},
+	} {
+		if got := complaint(c.err, exitCode(c.err, true)); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 // TestExitCodesTopic pins the table that scripts rely on.
 func TestExitCodesTopic(t *testing.T) {
 	var b strings.Builder

@@ -91,7 +91,7 @@ func newFindingTail(a *app) *cobra.Command {
 		Use:     "tail",
 		Short:   "Follow findings as they come",
 		Long:    "Print every finding as it comes, until interrupted.",
-		Example: "  outfall finding tail --mn 88888880000001",
+		Example: "  outfall finding tail --mn 520181A00170C67EF96ED8C5",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := newFindingPrinter(a, form, &filter)

@@ -31,9 +31,18 @@ type journalRow struct {
 
 // A journalFilter selects entries; zero fields select all.
 type journalFilter struct {
+	rejects   bool  // of the topic rejects, whose keys are connections, not of the journal
 	partition int32 // -1: all
 	mn, kind  string
 	from, to  time.Time // of receipt, [from, to)
+}
+
+// topic is where the entries are, and columns the titles of its table.
+func (f *journalFilter) topic() (topic telemetry.Topic, columns []string) {
+	if f.rejects {
+		return telemetry.TopicRejects, []string{"PART", "OFFSET", "RECEIVED", "PEER", "CONN", "REASON", "BYTES", "VALUE"}
+	}
+	return telemetry.TopicJournal, []string{"PART", "OFFSET", "RECEIVED", "KIND", "MN", "VALUE"}
 }
 
 func (f journalFilter) match(rec *kgo.Record) bool {
@@ -57,15 +66,20 @@ func newJournalCat(a *app) *cobra.Command {
 		Short: "Print journal entries",
 		Long: `Print the journal's entries, per partition in offset order. Frames are the exact bytes received, other kinds canonical JSON.
 
-Kinds: ` + strings.Join(journalKinds(), ", ") + `. --from and --to select by the moment of receipt, --from included, --to not.`,
-		Example: `  outfall journal cat --mn 88888880000001 --kind frame
+Kinds: ` + strings.Join(journalKinds(), ", ") + `. --from and --to select by the moment of receipt, --from included, --to not.
+
+The entries of kind reject are refused bytes of connections that have shown a known device. Bytes that no device can be charged with,
+an unknown MN among them, are kept in a topic of their own: --rejects prints that one instead.`,
+		Example: `  outfall journal cat --mn 520181A00170C67EF96ED8C5 --kind frame
+  outfall journal cat --rejects --output jsonl | jq -r .reason | sort | uniq -c
   outfall journal cat --follow --kind reject --output jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := filter.parse(from, to); err != nil {
 				return err
 			}
-			p, err := newPrinter(a.stdout, form, "PART", "OFFSET", "RECEIVED", "KIND", "MN", "VALUE")
+			topic, columns := filter.topic()
+			p, err := newPrinter(a.stdout, form, columns...)
 			if err != nil {
 				return err
 			}
@@ -78,13 +92,13 @@ Kinds: ` + strings.Join(journalKinds(), ", ") + `. --from and --to select by the
 				if !filter.match(rec) {
 					return nil
 				}
-				return printJournal(p, rec)
+				return printJournal(p, rec, filter.rejects)
 			}
 			if follow {
-				return follower{access, telemetry.TopicJournal, true, p}.run(cmd.Context(), print)
+				return follower{access, topic, true, p}.run(cmd.Context(), print)
 			}
-			if err := access.cluster.ReadAll(cmd.Context(), telemetry.TopicJournal, print); err != nil {
-				return fmt.Errorf("read journal: %w", err)
+			if err := access.cluster.ReadAll(cmd.Context(), topic, print); err != nil {
+				return fmt.Errorf("read %s: %w", topic, err)
 			}
 			return p.flush()
 		},
@@ -95,6 +109,7 @@ Kinds: ` + strings.Join(journalKinds(), ", ") + `. --from and --to select by the
 	cmd.Flags().StringVar(&filter.mn, "mn", "", "only this device")
 	cmd.Flags().StringVar(&filter.kind, "kind", "", "only this kind")
 	mustComplete(cmd, "kind", journalKinds()...)
+	cmd.Flags().BoolVar(&filter.rejects, "rejects", false, "the bytes that no device can be charged with, not the journal")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new entries until interrupted")
 	outputFlag(cmd, &form)
 	data.flags(cmd)
@@ -110,6 +125,9 @@ func journalKinds() []string {
 }
 
 func (f *journalFilter) parse(from, to string) (err error) {
+	if f.rejects && (f.kind != "" || f.mn != "") {
+		return usagef("--rejects: no device and no kind is known there; leave --mn and --kind out")
+	}
 	if f.kind != "" && !slices.Contains(journalKinds(), f.kind) {
 		return usagef("--kind: %q is none of %s", f.kind, strings.Join(journalKinds(), ", "))
 	}
@@ -124,9 +142,14 @@ func (f *journalFilter) parse(from, to string) (err error) {
 	return err
 }
 
-func printJournal(p *printer, rec *kgo.Record) error {
+// printJournal prints an entry of the journal, or of the topic rejects, whose key is no MN.
+func printJournal(p *printer, rec *kgo.Record, rejects bool) error {
+	mn := string(rec.Key)
+	if rejects {
+		mn = ""
+	}
 	row := journalRow{
-		Partition: rec.Partition, Offset: rec.Offset, Received: rec.Timestamp.UTC(), Kind: header(rec, telemetry.HeaderKind), MN: string(rec.Key),
+		Partition: rec.Partition, Offset: rec.Offset, Received: rec.Timestamp.UTC(), Kind: header(rec, telemetry.HeaderKind), MN: mn,
 		Gateway: header(rec, telemetry.HeaderGateway), Peer: header(rec, telemetry.HeaderPeer), Conn: header(rec, telemetry.HeaderConn),
 		Reason: header(rec, telemetry.HeaderReason),
 	}
@@ -137,6 +160,10 @@ func printJournal(p *printer, rec *kgo.Record) error {
 		row.ValueB64 = base64.StdEncoding.EncodeToString(rec.Value)
 	}
 	value := string(rec.Value)
+	if rejects {
+		return p.row(row, fmt.Sprint(row.Partition), fmt.Sprint(row.Offset), localTime(rec.Timestamp), row.Peer, row.Conn, row.Reason,
+			fmt.Sprint(len(rec.Value)), value)
+	}
 	if row.Reason != "" {
 		value = row.Reason + ": " + value
 	}

@@ -19,10 +19,11 @@ func execute() int {
 	go leaveOnSecondSignal(ctx)
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.LookupEnv}
 	err := newRoot(a).ExecuteContext(ctx)
-	if err != nil && err.Error() != "" {
-		fmt.Fprintf(os.Stderr, "outfall: %v\n", err)
+	code := exitCode(err, a.started)
+	if text := complaint(err, code); text != "" {
+		fmt.Fprintf(os.Stderr, "outfall: %s\n", text)
 	}
-	return exitCode(err, a.started)
+	return code
 }
 
 // leaveOnSecondSignal waits for the first signal (the end of ctx) and then for another, which does not wait for the drain.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -26,8 +29,27 @@ func TestScript(t *testing.T) {
 			env.Setenv("DATA", dir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits, "await": scriptAwait},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits, "await": scriptAwait, "upload": scriptUpload},
 	})
+}
+
+// scriptUpload is the script command "upload RUNFILE FILE": it sends the file to where devices connect and waits for the other side to
+// close, having seen the end.
+func scriptUpload(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: upload runfile file")
+	}
+	info, err := readRunInfo(filepath.Dir(ts.MkAbs(args[0])))
+	ts.Check(err)
+	conn, err := net.Dial("tcp", info.Ingest)
+	ts.Check(err)
+	defer conn.Close()
+	ts.Check(conn.SetDeadline(time.Now().Add(20 * time.Second)))
+	_, err = io.WriteString(conn, ts.ReadFile(args[1]))
+	ts.Check(err)
+	ts.Check(conn.(*net.TCPConn).CloseWrite())
+	_, err = io.Copy(io.Discard, conn)
+	ts.Check(err)
 }
 
 // scriptAwait is the script command "await FILE": it waits until the file is there.
