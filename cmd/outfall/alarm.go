@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -53,9 +54,7 @@ func newAlarm(a *app) *cobra.Command {
 }
 
 func newAlarmLs(a *app) *cobra.Command {
-	var form string
 	var filter alarmFilter
-	var data dataOptions
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List alarms, each as it stands now",
@@ -65,79 +64,51 @@ The jsonl fields are id, mn, outlet, factor, statistic, window_start, window_end
 cleared), raised_at and cleared_at (null while open). Times are UTC, numbers are exact decimals in strings.`,
 		Example: `  outfall alarm ls --open
   outfall alarm ls --output jsonl --mn 520181A00170C67EF96ED8C5 | jq -r .basis`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newAlarmPrinter(a, form)
-			if err != nil {
-				return err
-			}
-			access, err := data.open(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			defer access.close()
-			latest := map[string]telemetry.Alarm{}
-			seen := positions{}
-			err = access.cluster.ReadAll(cmd.Context(), telemetry.TopicAlarms, func(rec *kgo.Record) error {
-				event, fresh, err := decodeOutput[telemetry.Alarm](seen, rec)
-				if err == nil && fresh {
-					latest[event.ID] = event
-				}
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("read alarms: %w", err)
-			}
-			for _, one := range sortedAlarms(latest) {
-				if filter.match(&one) {
-					if err := printAlarm(p, &one); err != nil {
-						return err
-					}
-				}
-			}
-			return p.flush()
-		},
 	}
 	filter.flags(cmd)
-	outputFlag(cmd, &form)
-	data.flags(cmd)
-	return cmd
+	return lister(a, cmd, func(form string) (*printer, error) { return newAlarmPrinter(a, form) }, func(ctx context.Context, access *dataAccess, p *printer) error {
+		latest := map[string]telemetry.Alarm{}
+		seen := positions{}
+		err := access.cluster.ReadAll(ctx, telemetry.TopicAlarms, func(rec *kgo.Record) error {
+			event, fresh, err := decodeOutput[telemetry.Alarm](seen, rec)
+			if err == nil && fresh {
+				latest[event.ID] = event
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("read alarms: %w", err)
+		}
+		for _, one := range sortedAlarms(latest) {
+			if filter.match(&one) {
+				if err := printAlarm(p, &one); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 func newAlarmTail(a *app) *cobra.Command {
-	var form string
 	var filter alarmFilter
-	var data dataOptions
 	var fromStart bool
 	cmd := &cobra.Command{
 		Use:     "tail",
 		Short:   "Follow alarm events as they come",
 		Long:    "Print every event of an alarm's life (raised, updated, cleared) as it comes, until interrupted.",
 		Example: "  outfall alarm tail --outlet W01 --output jsonl",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newAlarmPrinter(a, form)
-			if err != nil {
-				return err
-			}
-			access, err := data.open(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			defer access.close()
-			return followOutput(cmd.Context(), access, telemetry.TopicAlarms, fromStart, p, func(event *telemetry.Alarm) error {
-				if !filter.match(event) {
-					return nil
-				}
-				return printAlarm(p, event)
-			})
-		},
 	}
 	filter.flags(cmd)
 	cmd.Flags().BoolVar(&fromStart, "from-start", false, "begin with the oldest event that is kept, not with the next one")
-	outputFlag(cmd, &form)
-	data.flags(cmd)
-	return cmd
+	return lister(a, cmd, func(form string) (*printer, error) { return newAlarmPrinter(a, form) }, func(ctx context.Context, access *dataAccess, p *printer) error {
+		return followOutput(ctx, access, telemetry.TopicAlarms, fromStart, p, func(event *telemetry.Alarm) error {
+			if !filter.match(event) {
+				return nil
+			}
+			return printAlarm(p, event)
+		})
+	})
 }
 
 func newAlarmPrinter(a *app, form string) (*printer, error) {

@@ -84,6 +84,32 @@ func ping(ctx context.Context, cluster *broker.Cluster) error {
 	return nil
 }
 
+// lister completes a command that reads topics and prints rows: its flags say where the topics are and in which form the rows go out.
+// newRows refuses what is wrong with the other flags before anything is opened.
+func lister(a *app, cmd *cobra.Command, newRows func(form string) (*printer, error), run func(context.Context, *dataAccess, *printer) error) *cobra.Command {
+	var form string
+	var data dataOptions
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		p, err := newRows(form)
+		if err != nil {
+			return err
+		}
+		access, err := data.open(cmd.Context(), a)
+		if err != nil {
+			return err
+		}
+		defer access.close()
+		if err := run(cmd.Context(), access, p); err != nil {
+			return err
+		}
+		return p.flush()
+	}
+	outputFlag(cmd, &form)
+	data.flags(cmd)
+	return cmd
+}
+
 // A follower prints a topic as it grows.
 type follower struct {
 	access    *dataAccess

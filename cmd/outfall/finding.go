@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,79 +44,49 @@ func newFinding(a *app) *cobra.Command {
 }
 
 func newFindingLs(a *app) *cobra.Command {
-	var form string
 	var filter findingFilter
-	var data dataOptions
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Short:   "List findings",
 		Long:    "List the findings that are kept, per partition in the order they were made. The jsonl form is the topic's own.",
 		Example: "  outfall finding ls --kind offline",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newFindingPrinter(a, form, &filter)
-			if err != nil {
-				return err
-			}
-			access, err := data.open(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			defer access.close()
-			seen := positions{}
-			err = access.cluster.ReadAll(cmd.Context(), telemetry.TopicFindings, func(rec *kgo.Record) error {
-				f, fresh, err := decodeOutput[telemetry.Finding](seen, rec)
-				if err != nil || !fresh || !filter.match(&f) {
-					return err
-				}
-				return printFinding(p, &f)
-			})
-			if err != nil {
-				return fmt.Errorf("read findings: %w", err)
-			}
-			return p.flush()
-		},
 	}
 	filter.flags(cmd)
-	outputFlag(cmd, &form)
-	data.flags(cmd)
-	return cmd
+	return lister(a, cmd, func(form string) (*printer, error) { return newFindingPrinter(a, form, &filter) }, func(ctx context.Context, access *dataAccess, p *printer) error {
+		seen := positions{}
+		err := access.cluster.ReadAll(ctx, telemetry.TopicFindings, func(rec *kgo.Record) error {
+			f, fresh, err := decodeOutput[telemetry.Finding](seen, rec)
+			if err != nil || !fresh || !filter.match(&f) {
+				return err
+			}
+			return printFinding(p, &f)
+		})
+		if err != nil {
+			return fmt.Errorf("read findings: %w", err)
+		}
+		return nil
+	})
 }
 
 func newFindingTail(a *app) *cobra.Command {
-	var form string
 	var filter findingFilter
-	var data dataOptions
 	var fromStart bool
 	cmd := &cobra.Command{
 		Use:     "tail",
 		Short:   "Follow findings as they come",
 		Long:    "Print every finding as it comes, until interrupted.",
 		Example: "  outfall finding tail --mn 520181A00170C67EF96ED8C5",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newFindingPrinter(a, form, &filter)
-			if err != nil {
-				return err
-			}
-			access, err := data.open(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			defer access.close()
-			return followOutput(cmd.Context(), access, telemetry.TopicFindings, fromStart, p, func(f *telemetry.Finding) error {
-				if !filter.match(f) {
-					return nil
-				}
-				return printFinding(p, f)
-			})
-		},
 	}
 	filter.flags(cmd)
 	cmd.Flags().BoolVar(&fromStart, "from-start", false, "begin with the oldest finding that is kept, not with the next one")
-	outputFlag(cmd, &form)
-	data.flags(cmd)
-	return cmd
+	return lister(a, cmd, func(form string) (*printer, error) { return newFindingPrinter(a, form, &filter) }, func(ctx context.Context, access *dataAccess, p *printer) error {
+		return followOutput(ctx, access, telemetry.TopicFindings, fromStart, p, func(f *telemetry.Finding) error {
+			if !filter.match(f) {
+				return nil
+			}
+			return printFinding(p, f)
+		})
+	})
 }
 
 func newFindingPrinter(a *app, form string, filter *findingFilter) (*printer, error) {

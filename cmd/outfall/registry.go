@@ -106,39 +106,26 @@ The file is CSV (RFC 4180, UTF-8); its first line names these columns, in any or
 }
 
 func newRegistryLs(a *app) *cobra.Command {
-	var form string
-	var data dataOptions
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Short:   "List the devices of the registry",
 		Long:    "List the devices of the registry by MN. Passwords are not shown.",
 		Example: "  outfall registry ls --output jsonl | jq -r .mn",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newPrinter(a.stdout, form, "MN", "OUTLET", "NAME", "ENTERPRISE", "REGION", "MEDIUM", "MINUTES", "REALTIME", "OFFLINE AFTER", "TAIL", "PW")
-			if err != nil {
-				return err
-			}
-			access, err := data.open(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			defer access.close()
-			byMN, err := readRegistry(cmd.Context(), access.cluster)
-			if err != nil {
-				return err
-			}
-			for _, d := range sortedDevices(byMN) {
-				if err := printDevice(p, d); err != nil {
-					return err
-				}
-			}
-			return p.flush()
-		},
 	}
-	outputFlag(cmd, &form)
-	data.flags(cmd)
-	return cmd
+	return lister(a, cmd, func(form string) (*printer, error) {
+		return newPrinter(a.stdout, form, "MN", "OUTLET", "NAME", "ENTERPRISE", "REGION", "MEDIUM", "MINUTES", "REALTIME", "OFFLINE AFTER", "TAIL", "PW")
+	}, func(ctx context.Context, access *dataAccess, p *printer) error {
+		byMN, err := readRegistry(ctx, access.cluster)
+		if err != nil {
+			return err
+		}
+		for _, d := range sortedDevices(byMN) {
+			if err := printDevice(p, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func printDevice(p *printer, d telemetry.Device) error {

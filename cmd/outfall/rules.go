@@ -98,45 +98,32 @@ rules of its day, in every replay. A set that is in force already is not written
 }
 
 func newRulesLs(a *app) *cobra.Command {
-	var form string
-	var data dataOptions
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Short:   "List the rule sets that were put in force",
 		Long:    "List the activations in the journal, oldest first. The active one judges now.",
 		Example: "  outfall rules ls",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := newPrinter(a.stdout, form, "ACTIVATED", "RULE SET", "VERSION", "HASH", "RULES", "PARTITIONS", "ACTIVE")
-			if err != nil {
-				return err
-			}
-			access, err := data.open(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			defer access.close()
-			list, err := readActivations(cmd.Context(), access.cluster)
-			if err != nil {
-				return err
-			}
-			for _, one := range list {
-				active := "no"
-				if one.Active {
-					active = "yes"
-				}
-				err := p.row(one, localTime(one.ActivatedAt), one.RuleSet, fmt.Sprint(one.Version), one.Hash, fmt.Sprint(len(one.Rules)),
-					fmt.Sprint(one.Partitions), active)
-				if err != nil {
-					return err
-				}
-			}
-			return p.flush()
-		},
 	}
-	outputFlag(cmd, &form)
-	data.flags(cmd)
-	return cmd
+	return lister(a, cmd, func(form string) (*printer, error) {
+		return newPrinter(a.stdout, form, "ACTIVATED", "RULE SET", "VERSION", "HASH", "RULES", "PARTITIONS", "ACTIVE")
+	}, func(ctx context.Context, access *dataAccess, p *printer) error {
+		list, err := readActivations(ctx, access.cluster)
+		if err != nil {
+			return err
+		}
+		for _, one := range list {
+			active := "no"
+			if one.Active {
+				active = "yes"
+			}
+			err := p.row(one, localTime(one.ActivatedAt), one.RuleSet, fmt.Sprint(one.Version), one.Hash, fmt.Sprint(len(one.Rules)),
+				fmt.Sprint(one.Partitions), active)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func readRuleFile(name string) (*rules.RuleSet, error) {
