@@ -65,10 +65,10 @@ func validPort(key, address string) error {
 
 // loadConfig reads all sources and validates the result. The error is a usage error that lists every fault; values that were not
 // readable keep their default in the validation, so that one fault is not reported twice.
-func loadConfig(file, dataDir string, getenv func(string) (string, bool), overrides []override) (*Config, *loader, error) {
+func loadConfig(file, dataDir string, environ []string, overrides []override) (*Config, *loader, error) {
 	cfg := defaultConfig(dataDir)
 	l := newLoader(cfg)
-	if err := l.load(file, getenv, overrides); err != nil && len(l.faults.faults) == 0 {
+	if err := l.load(file, environ, overrides); err != nil && len(l.faults.faults) == 0 {
 		return nil, nil, err // the file cannot be read at all
 	}
 	if len(cfg.Kafka.Brokers) == 0 && l.isDefault("ingest.linger") {

@@ -36,7 +36,7 @@ func (o *configOptions) load(a *app, dataDir string) (*Config, *loader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return loadConfig(o.file, dataDir, a.getenv, overrides)
+	return loadConfig(o.file, dataDir, a.environ, overrides)
 }
 
 // A configRow is one value of the configuration.
@@ -62,7 +62,7 @@ func newConfigValidate(a *app) *cobra.Command {
 		Example: "  outfall config validate outfall.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if _, _, err := loadConfig(args[0], defaultData, func(string) (string, bool) { return "", false }, nil); err != nil {
+			if _, _, err := loadConfig(args[0], defaultData, nil, nil); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(a.stdout, "%s is right\n", args[0])

@@ -110,7 +110,7 @@ func (l *loader) walk(prefix string, v reflect.Value) {
 }
 
 // load reads all sources. The result is nil or a *configFaults; validation of the values is a later step.
-func (l *loader) load(file string, getenv func(string) (string, bool), overrides []override) error {
+func (l *loader) load(file string, environ []string, overrides []override) error {
 	if file != "" {
 		src, err := os.ReadFile(file)
 		if err != nil {
@@ -118,12 +118,7 @@ func (l *loader) load(file string, getenv func(string) (string, bool), overrides
 		}
 		l.loadFile(file, src)
 	}
-	for i := range l.settings {
-		name := envName(l.settings[i].key)
-		if text, ok := getenv(name); ok {
-			l.setText(i, origin{source: "env " + name}, text)
-		}
-	}
+	l.loadEnv(environ)
 	for _, o := range overrides {
 		i, ok := l.byKey[o.key]
 		if !ok {
@@ -133,6 +128,27 @@ func (l *loader) load(file string, getenv func(string) (string, bool), overrides
 		l.setText(i, origin{source: "flag " + o.flag}, o.text)
 	}
 	return l.err()
+}
+
+// loadEnv takes the variables NAME=TEXT of our prefix. One that names no key is a fault like an unknown key in the file: a misspelt
+// OUTFALL_KAFKA_BROKER must not start something else than was meant.
+func (l *loader) loadEnv(environ []string) {
+	byName := map[string]int{}
+	for i := range l.settings {
+		byName[envName(l.settings[i].key)] = i
+	}
+	for _, entry := range environ {
+		name, text, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, envPrefix) || name == "OUTFALL_CACHE" || strings.HasPrefix(name, "OUTFALL_TEST_") {
+			continue // those two are of the scripts and the tests
+		}
+		i, ok := byName[name]
+		if !ok {
+			l.faults.add(origin{source: "env " + name}, "no setting has this variable; \"outfall config show\" lists them")
+			continue
+		}
+		l.setText(i, origin{source: "env " + name}, text)
+	}
 }
 
 func (l *loader) err() error {

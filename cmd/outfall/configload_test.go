@@ -8,8 +8,6 @@ import (
 	"time"
 )
 
-func noEnv(string) (string, bool) { return "", false }
-
 func writeFile(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "c.yaml")
@@ -22,10 +20,7 @@ func writeFile(t *testing.T, content string) string {
 // TestConfigOrder: default < file < environment < flag, each with its origin.
 func TestConfigOrder(t *testing.T) {
 	file := writeFile(t, "kafka:\n  topic_prefix: a.\n  partitions: 4\ntcp:\n  listen: :1\n")
-	env := func(name string) (string, bool) {
-		v, ok := map[string]string{"OUTFALL_KAFKA_PARTITIONS": "16", "OUTFALL_TCP_LISTEN": ":2", "OUTFALL_KAFKA_BROKERS": "x:1, y:2"}[name]
-		return v, ok
-	}
+	env := []string{"OUTFALL_KAFKA_PARTITIONS=16", "OUTFALL_TCP_LISTEN=:2", "OUTFALL_KAFKA_BROKERS=x:1, y:2", "OUTFALL_CACHE=/c", "OUTFALL_TEST_KAFKA=x", "HOME=/"}
 	cfg, l, err := loadConfig(file, "d", env, []override{{"--listen", "tcp.listen", ":3"}})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +47,7 @@ func TestConfigLinger(t *testing.T) {
 		{"kafka:\n  brokers: [x:1]\n", defaultConfig("d").Ingest.Linger},
 		{"ingest: {linger: 7ms}\n", 7 * time.Millisecond},
 	} {
-		cfg, _, err := loadConfig(writeFile(t, c.file), "d", noEnv, nil)
+		cfg, _, err := loadConfig(writeFile(t, c.file), "d", nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +60,7 @@ func TestConfigLinger(t *testing.T) {
 // TestConfigFaults: all faults of all sources at once, each at its place.
 func TestConfigFaults(t *testing.T) {
 	file := writeFile(t, "kafka:\n  partitons: 3\n  brokers: {a: b}\nfrob: 1\ninflux: [x]\nadmin:\n  log_level: loud\n  listen:\n")
-	env := func(name string) (string, bool) { return "many", name == "OUTFALL_KAFKA_PARTITIONS" }
+	env := []string{"OUTFALL_KAFKA_PARTITIONS=many", "OUTFALL_KAFKA_BROKER=x:1"}
 	_, _, err := loadConfig(file, "d", env, []override{{"--set", "tcp.lisen", "x"}, {"--listen", "tcp.listen", "x"}})
 	if err == nil {
 		t.Fatal("accepted")
@@ -81,6 +76,7 @@ func TestConfigFaults(t *testing.T) {
 		file + `:7:14: admin.log_level: log level "loud" is not`,
 		`admin.listen: has no value`,
 		`env OUTFALL_KAFKA_PARTITIONS: kafka.partitions: "many" is no whole number in range`,
+		`env OUTFALL_KAFKA_BROKER: no setting has this variable`,
 		`flag --set: unknown key "tcp.lisen"; did you mean "tcp.listen"?`,
 		`flag --listen: tcp.listen: "x" is not host:port`,
 	} {
@@ -92,7 +88,7 @@ func TestConfigFaults(t *testing.T) {
 
 func TestConfigSyntaxError(t *testing.T) {
 	file := writeFile(t, "kafka:\n  brokers: [a\n")
-	_, _, err := loadConfig(file, "d", noEnv, nil)
+	_, _, err := loadConfig(file, "d", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), file+":") {
 		t.Errorf("err = %v, want a position in %s", err, file)
 	}

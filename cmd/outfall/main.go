@@ -17,7 +17,7 @@ func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go leaveOnSecondSignal(ctx)
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.LookupEnv}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
 	err := newRoot(a).ExecuteContext(ctx)
 	code := exitCode(err, a.started)
 	if text := complaint(err, code); text != "" {

@@ -11,8 +11,8 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	getenv         func(string) (string, bool)
-	started        bool // a command's action began: its errors are no usage errors
+	environ        []string // NAME=TEXT
+	started        bool     // a command's action began: its errors are no usage errors
 }
 
 // Command groups of the help page.
