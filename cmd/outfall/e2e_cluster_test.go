@@ -152,17 +152,16 @@ admin:
 		}
 		return err == nil
 	})
-	ledger := filepath.Join(dir, "ledger")
-	runFleet(t, listen, ledger, 40*time.Second, func() {
-		time.Sleep(8 * time.Second)
-		worker.kill()
-		time.Sleep(time.Second)
-		worker = start(t, "serve", "--role", "stream", "--config", config)
-	})
-
 	c := broker.DefaultConfig()
 	c.Brokers, c.TopicPrefix, c.Partitions, c.ReplicationFactor = []string{kafka}, prefix, 4, 1
 	cluster := broker.Remote(c)
+	ledger := filepath.Join(dir, "ledger")
+	runFleet(t, listen, ledger, 40*time.Second, func() {
+		waitJournal(t, cluster, 4_000) // of about 17,000 frames of backfill
+		worker.kill()
+		worker = start(t, "serve", "--role", "stream", "--config", config)
+	})
+
 	checkLedger(t, cluster, ledger)
 	var want, got int
 	eventually(t, 2*time.Minute, "InfluxDB holds every mean once", func() bool {

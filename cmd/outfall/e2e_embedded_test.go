@@ -23,9 +23,8 @@ func TestEndToEndKillAndReplay(t *testing.T) {
 	secondRunFails(t, dir, info.PID)
 
 	demo := start(t, "demo", "--data", dir, "--duration", "110s", "--ledger", ledger)
-	time.Sleep(6 * time.Second) // into the backfill
+	waitJournal(t, broker.Dial(broker.DefaultConfig(), info.socket()), 10_000) // of about 78,000 frames of backfill
 	first.kill()
-	time.Sleep(2 * time.Second)
 	second := start(t, "run", "--data", dir, "--listen", info.Ingest, "--admin", "127.0.0.1:0")
 	info = second.waitRun(dir)
 	if code := demo.wait(3 * time.Minute); code != 0 {

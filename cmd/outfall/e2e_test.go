@@ -171,6 +171,19 @@ func (p *process) waitRun(dir string) *runInfo {
 	return info
 }
 
+// waitJournal waits until the journal holds n entries: what happens next happens under load, however fast the machine is.
+func waitJournal(t *testing.T, cluster *broker.Cluster, n int64) {
+	t.Helper()
+	eventually(t, time.Minute, fmt.Sprintf("%d entries in the journal", n), func() bool {
+		ends, err := cluster.Offsets(t.Context(), telemetry.TopicJournal, broker.FromEnd)
+		var sum int64
+		for _, end := range ends {
+			sum += end
+		}
+		return err == nil && sum >= n
+	})
+}
+
 // checkLedger reports acknowledged frames that the journal does not hold.
 func checkLedger(t *testing.T, cluster *broker.Cluster, path string) {
 	t.Helper()
