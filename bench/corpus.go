@@ -17,12 +17,15 @@ type Played struct {
 }
 
 const (
-	playGap  = 10 * time.Millisecond // between two frames, so that a host answers in between
-	playTail = time.Second           // for the last answers
+	playGap    = 10 * time.Millisecond  // between two frames, so that a host answers in between
+	playTail   = time.Second            // for the last answers
+	playRedial = 200 * time.Millisecond // between two dials
+	playDials  = 150                    // dials in a row before a host counts as gone: 30 s, longer than a restart
 )
 
 // PlayCorpus sends frames one after the other to addr over TCP and counts the replies. Where the host closes the connection, as it may for such
-// frames, the next frame goes over a new one. It takes about len(frames)·10 ms and a second for the last replies.
+// frames, the next frame goes over a new one. A host that takes no connection may be starting again, as it is for real loggers: it is dialled for
+// half a minute before that is an error. It takes about len(frames)·10 ms and a second for the last replies.
 func PlayCorpus(ctx context.Context, addr string, frames [][]byte) (Played, error) {
 	var (
 		p       Played
@@ -70,8 +73,12 @@ type playLink struct {
 
 func openLink(ctx context.Context, addr string, replies *atomic.Int64) (*playLink, error) {
 	conn, err := dialTCP(ctx, addr)
-	if err != nil {
-		return nil, fmt.Errorf("play corpus to %s: %w", addr, err)
+	for n := 1; err != nil; n++ {
+		if n == playDials || ctx.Err() != nil {
+			return nil, fmt.Errorf("play corpus to %s: %w", addr, err)
+		}
+		sleep(ctx, playRedial)
+		conn, err = dialTCP(ctx, addr)
 	}
 	l := &playLink{conn: conn, ended: make(chan struct{})}
 	go func() {

@@ -15,7 +15,12 @@ import (
 // listen serves h over loopback TCP until the test ends.
 func listen(t *testing.T, h *host) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return listenOn(t, h, "127.0.0.1:0")
+}
+
+func listenOn(t *testing.T, h *host, addr string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,5 +131,30 @@ func TestPlayCorpus(t *testing.T) {
 	cancel()
 	if _, err := PlayCorpus(ctx, addr, frames); err == nil {
 		t.Error("PlayCorpus with an ended context: no error")
+	}
+}
+
+// A host that is started again refuses connections for a moment: the corpus waits for it, as real loggers do.
+func TestPlayCorpusOverARestart(t *testing.T) {
+	before, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := before.Addr().String()
+	before.Close()
+	type result struct {
+		Played
+		err error
+	}
+	done := make(chan result, 1)
+	s := testScript(waterDevice(), Bad)
+	go func() {
+		p, err := PlayCorpus(t.Context(), addr, [][]byte{s.instant(testStart).frame})
+		done <- result{p, err}
+	}()
+	time.Sleep(2 * playRedial)
+	listenOn(t, &host{}, addr)
+	if r := <-done; r.err != nil || r.Sent != 1 || r.Replies != 1 {
+		t.Errorf("PlayCorpus = %+v, %v, want 1 sent and answered", r.Played, r.err)
 	}
 }
