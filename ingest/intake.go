@@ -40,12 +40,11 @@ func NewIntake(cfg Config, devices Devices, pub Publisher, r prometheus.Register
 	return in
 }
 
-// Open begins a session. completed is called on the publisher's goroutine, once for every record of the session; it hands the
-// Completion to the session's owner, which calls Settle.
-func (in *Intake) Open(peer string, now time.Time, completed func(*Completion)) *Session {
+// Open begins the session of a connection from peer, host:port, whose other end is reached by line.
+func (in *Intake) Open(peer string, now time.Time, line Line) *Session {
 	n := in.conns.Add(1)
 	s := &Session{
-		in: in, number: n, opened: now, completed: completed,
+		in: in, number: n, opened: now, line: line,
 		origin: Origin{Gateway: in.cfg.Gateway, Peer: peer, Conn: strconv.FormatUint(n, 10)},
 	}
 	s.connKey = s.origin.Gateway + "/" + s.origin.Conn

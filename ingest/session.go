@@ -20,14 +20,14 @@ const (
 	StateGarbage              // too many refused bytes: close the connection with CauseGarbage
 )
 
-// A Session is one connection. Except for the completed callback it belongs to one goroutine.
+// A Session is one connection. Except for Completion callbacks it belongs to one goroutine.
 type Session struct {
-	in        *Intake
-	number    uint64
-	opened    time.Time
-	origin    Origin
-	connKey   string // key of the rejects topic
-	completed func(*Completion)
+	in      *Intake
+	number  uint64
+	opened  time.Time
+	origin  Origin
+	connKey string // key of the rejects topic
+	line    Line
 
 	// first is the device of the first good frame, more the others of the same connection (a dispatcher's), nil while there are none.
 	first    string
@@ -272,7 +272,14 @@ func (s *Session) Settle(c *Completion) (owes bool) {
 	return len(s.out) > 0
 }
 
-// FlushAcks writes the acks of all settled completions in one call of w.Write, which keeps or copies what it cannot send at once.
+// Queue adds frame, which the device is to be sent, behind the acks that FlushAcks will write next. It is dropped when the session ended.
+func (s *Session) Queue(frame []byte) {
+	if !s.closed {
+		s.out = append(s.out, frame...)
+	}
+}
+
+// FlushAcks writes the acks of all settled completions, and what was queued, in one call of w.Write, which keeps or copies what it cannot send at once.
 func (s *Session) FlushAcks(w io.Writer) error {
 	if len(s.out) == 0 {
 		return nil
@@ -335,6 +342,6 @@ func (c *Completion) done(err error) {
 		in.counters.journaled.Add(1)
 		in.counters.publishSeconds.Observe(time.Since(c.received).Seconds())
 	}
-	c.session.completed(c)
+	c.session.line.Completed(c)
 	in.released()
 }

@@ -89,6 +89,8 @@ type rig struct {
 	s    *Session
 	acks bytes.Buffer
 	buf  []byte
+
+	hungup Cause
 }
 
 var start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
@@ -96,9 +98,18 @@ var start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 func newRig(t *testing.T, cfg Config, reg registry) *rig {
 	r := &rig{t: t, j: &journal{room: 1000}}
 	r.in = NewIntake(cfg, reg, r.j, prometheus.NewRegistry(), zerolog.Nop())
-	r.s = r.in.Open("192.0.2.1:4000", start, func(c *Completion) { r.s.Settle(c) })
+	r.s = r.in.Open("192.0.2.1:4000", start, r)
 	return r
 }
+
+// Completed implements Line: the test's goroutine is the session's.
+func (r *rig) Completed(c *Completion) { r.s.Settle(c) }
+
+// Send implements Line.
+func (r *rig) Send(frame []byte) { r.s.Queue(frame) }
+
+// Hangup implements Line.
+func (r *rig) Hangup(cause Cause) { r.hungup = cause }
 
 // feed appends to the buffer and drops what the session takes, as a connection does.
 func (r *rig) feed(data string, eof bool) State {

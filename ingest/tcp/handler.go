@@ -14,7 +14,7 @@ func (s *Server) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	cn := gc.Context().(*conn)
 	now := time.Now()
 	cn.gc, cn.loop, cn.lastRead, cn.opened = gc, s.loopOf(gc.EventLoop()), now, true
-	cn.sess = s.intake.Open(cn.peer, now, cn.completed)
+	cn.sess = s.intake.Open(cn.peer, now, cn)
 	cn.loop.add(cn)
 	return nil, gnet.None
 }

@@ -40,15 +40,24 @@ type conn struct {
 	cause    ingest.Cause // why it is being closed; zero: the peer
 }
 
-// completed is the session's callback, on the publisher's goroutine.
-func (cn *conn) completed(c *ingest.Completion) {
-	cn.loop.push(settlement{cn, c})
+// Completed implements ingest.Line.
+func (cn *conn) Completed(c *ingest.Completion) {
+	cn.loop.push(task{cn: cn, c: c})
 	cn.loop.srv.roomMade()
 }
 
-type settlement struct {
-	cn *conn
-	c  *ingest.Completion
+// Send implements ingest.Line.
+func (cn *conn) Send(frame []byte) { cn.loop.push(task{cn: cn, frame: frame}) }
+
+// Hangup implements ingest.Line.
+func (cn *conn) Hangup(cause ingest.Cause) { cn.loop.push(task{cn: cn, hangup: cause}) }
+
+// A task is what another goroutine asks of a connection's event loop: exactly one of the three.
+type task struct {
+	cn     *conn
+	c      *ingest.Completion
+	frame  []byte
+	hangup ingest.Cause
 }
 
 // A loop is what this package keeps for one gnet event loop.
@@ -57,7 +66,7 @@ type loop struct {
 	ev  gnet.EventLoop
 
 	mu      sync.Mutex // guards the four below; a leaf: nothing is locked under it
-	queue   []settlement
+	queue   []task
 	armed   bool // Run is scheduled
 	missed  int  // sweeps that were due since the one that is scheduled; 0: none is
 	stopped bool // the engine is about to end: schedule nothing, gnet would write to a descriptor that may be another's by then
@@ -65,18 +74,18 @@ type loop struct {
 	waiters atomic.Int32 // len(waiting), for other goroutines
 
 	// Owned by the event loop.
-	spare   []settlement
+	spare   []task
 	conns   []*conn
 	dirty   []*conn
 	waiting []*conn // waitRoom, the longest first; closed ones among them
 	dead    int     // so many of waiting are closed
 }
 
-// push queues a settlement and schedules a drain if none is.
-func (l *loop) push(s settlement) {
+// push queues a task and schedules a drain if none is.
+func (l *loop) push(t task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.queue = append(l.queue, s)
+	l.queue = append(l.queue, t)
 	l.arm()
 }
 
@@ -151,10 +160,8 @@ func (l *loop) drain() {
 	queue := l.queue
 	l.queue, l.armed = l.spare[:0], false
 	l.mu.Unlock()
-	for _, s := range queue {
-		if s.cn.sess.Settle(s.c) || s.cn.wait == waitAcks {
-			l.markDirty(s.cn)
-		}
+	for _, t := range queue {
+		l.perform(t)
 	}
 	clear(queue)
 	if l.spare = queue; cap(queue) > maxSpare {
@@ -171,6 +178,22 @@ func (l *loop) drain() {
 	clear(l.dirty)
 	l.dirty = l.dirty[:0]
 	l.takeWaiting()
+}
+
+// perform does one task of the queue.
+func (l *loop) perform(t task) {
+	switch {
+	case t.c != nil:
+		if t.cn.sess.Settle(t.c) || t.cn.wait == waitAcks {
+			l.markDirty(t.cn)
+		}
+	case t.cn.closed:
+	case t.frame != nil:
+		t.cn.sess.Queue(t.frame)
+		l.markDirty(t.cn)
+	default:
+		l.close(t.cn, t.hangup)
+	}
 }
 
 func (l *loop) markDirty(cn *conn) {
@@ -332,8 +355,10 @@ func (l *loop) remove(cn *conn) {
 func (l *loop) settleRest() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.queue {
-		s.cn.sess.Settle(s.c)
+	for _, t := range l.queue {
+		if t.c != nil {
+			t.cn.sess.Settle(t.c)
+		}
 	}
 	l.queue = nil
 }

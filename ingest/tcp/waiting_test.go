@@ -47,7 +47,7 @@ func TestWaitingConnectionClosedAtItsTurn(t *testing.T) {
 	open := func() *conn {
 		cn := &conn{loop: l, lastRead: time.Now()}
 		gc := &fakeConn{cn: cn, inbound: []byte("##0")}
-		cn.gc, cn.sess = gc, srv.intake.Open("192.0.2.1:4000", time.Now(), cn.completed)
+		cn.gc, cn.sess = gc, srv.intake.Open("192.0.2.1:4000", time.Now(), cn)
 		l.add(cn)
 		srv.live.Add(1)
 		if srv.OnTraffic(gc) != gnet.None || cn.wait != waitRoom {
