@@ -86,7 +86,7 @@ func (c *Config) Validate() error {
 		seen[d.MN] = true
 	}
 	for _, outlet := range slices.Sorted(maps.Keys(c.Behaviours)) {
-		check(c.Behaviours[outlet] <= Bad, "behaviours: outlet %s: no behaviour %d", outlet, c.Behaviours[outlet])
+		check(c.Behaviours[outlet] < numBehaviours, "behaviours: outlet %s: no behaviour %d", outlet, c.Behaviours[outlet])
 	}
 	check(c.BackfillHours >= 0 && c.BackfillHours <= maxBackfillHours, "backfill_hours: %d is not in 0..%d", c.BackfillHours, maxBackfillHours)
 	check(c.BackfillRate >= 0 && c.BackfillRate <= 1000, "backfill_rate: %d is not in 0..1000", c.BackfillRate)

@@ -3,5 +3,6 @@
 //
 // What a logger sends is a pure function of its device, the seed and the start time: values come from integer arithmetic, QN from the
 // schedule and never from the clock. A slot that is sent again, after any outage, therefore has the same bytes, and nothing has to be kept
-// but the frames that wait for their 9014.
+// but the frames that wait for their 9014. Only what a host asks for, beyond that, is of the moment: answers, and the QN of records that it
+// recalls.
 package bench

@@ -15,6 +15,14 @@ const (
 	Exceeding           // COD about twice the limit of 50 mg/L, from some hours before the start on
 	Silent              // the backfill and one real-time interval, then nothing on an open connection
 	Bad                 // damaged and odd frames beside the good ones, see BadKind
+
+	// Loggers that upload as a Normal one does and answer requests of the host in ways seen on real devices.
+	NoReceipt     // never 9011
+	NoResult      // never 9012
+	ResultFirst   // 9012 before anything else
+	Refusing      // 9011 with QnRtn 2
+	Deaf          // no answer at all
+	numBehaviours = iota
 )
 
 // A Profile is one virtual logger: the device that it claims to be and what it measures.

@@ -109,7 +109,7 @@ func (h *host) take(conn net.Conn, id int, fr hj212.Frame, bad error) bool {
 		return false
 	}
 	if answer && m.HasFlag && m.Flag.WantAck() {
-		ack := hj212.AppendDataAck(nil, &m)
+		ack := hj212.AppendDataAck(nil, &m, hj212.DialectHJ)
 		h.mu.Unlock()
 		_, err := conn.Write(ack)
 		h.mu.Lock()

@@ -23,6 +23,8 @@ type Stats struct {
 	Unacked      int64 // uploads that wait for their 9014 now
 	Unmatched    int64 // 9014 that nothing waited for: late ones, and those to frames that deserve none
 	DialFailures int64
+	Requests     int64 // requests of the host, each QN once
+	Executed     int64 // those that were carried out with ExeRtn 1 or a 9013
 }
 
 func (s *Stats) add(o Stats) {
@@ -35,16 +37,18 @@ func (s *Stats) add(o Stats) {
 	s.Unacked += o.Unacked
 	s.Unmatched += o.Unmatched
 	s.DialFailures += o.DialFailures
+	s.Requests += o.Requests
+	s.Executed += o.Executed
 }
 
 // counters is Stats as the logger's goroutine writes it.
 type counters struct {
-	connections, backfilled, sent, acked, resent, reconnects, unacked, unmatched, dialFailures atomic.Int64
+	connections, backfilled, sent, acked, resent, reconnects, unacked, unmatched, dialFailures, requests, executed atomic.Int64
 }
 
 func (c *counters) stats() Stats {
 	return Stats{c.connections.Load(), c.backfilled.Load(), c.sent.Load(), c.acked.Load(), c.resent.Load(), c.reconnects.Load(),
-		c.unacked.Load(), c.unmatched.Load(), c.dialFailures.Load()}
+		c.unacked.Load(), c.unmatched.Load(), c.dialFailures.Load(), c.requests.Load(), c.executed.Load()}
 }
 
 // A waiting upload has been sent and not acknowledged.
@@ -63,6 +67,7 @@ type Logger struct {
 
 	// Owned by Run.
 	script *script
+	panel  panel
 	window []waiting // unacknowledged, in the order of the first sending
 	rng    *rand.Rand
 	dialed bool
@@ -71,7 +76,7 @@ type Logger struct {
 
 // NewLogger makes the logger of p. cfg must be valid; its Devices and Behaviours are not looked at.
 func NewLogger(p Profile, cfg Config) *Logger {
-	return &Logger{profile: p, cfg: cfg, rng: rand.New(rand.NewPCG(^cfg.Seed, hash(p.Device.MN)))}
+	return &Logger{profile: p, cfg: cfg, panel: newPanel(&p.Device, &cfg), rng: rand.New(rand.NewPCG(^cfg.Seed, hash(p.Device.MN)))}
 }
 
 // Stats is a snapshot; any goroutine may ask.
@@ -140,10 +145,11 @@ func (l *Logger) serve(ctx context.Context, conn net.Conn) error {
 	defer stop()
 	// Every frame may be answered as often as it was sent, so a host that answers no more than that never waits for us to read.
 	acks := make(chan string, l.cfg.Window*(l.cfg.ReCount+2))
+	requests := make(chan request, maxRequests)
 	done := make(chan struct{})
 	go func() {
 		defer close(acks)
-		readAcks(conn, acks, done)
+		readHost(conn, acks, requests, done)
 	}()
 	defer func() {
 		close(done)
@@ -152,11 +158,12 @@ func (l *Logger) serve(ctx context.Context, conn net.Conn) error {
 			l.acked(qn)
 		}
 	}()
-	return l.talk(ctx, conn, acks)
+	return l.talk(ctx, conn, acks, requests)
 }
 
 // talk resends the window and then sends what is due, until the connection fails, the host stays silent or ctx ends.
-func (l *Logger) talk(ctx context.Context, conn net.Conn, acks <-chan string) error {
+func (l *Logger) talk(ctx context.Context, conn net.Conn, acks <-chan string, requests <-chan request) error {
+	l.panel.hangUp() // nobody waits for the rest of an answer on another connection
 	for i := range l.window {
 		l.window[i].resent = 0
 		if err := l.resend(conn, &l.window[i]); err != nil {
@@ -167,6 +174,9 @@ func (l *Logger) talk(ctx context.Context, conn net.Conn, acks <-chan string) er
 	defer timer.Stop()
 	for {
 		if err := l.sendDue(conn); err != nil {
+			return err
+		}
+		if err := l.sendRecall(conn); err != nil {
 			return err
 		}
 		if err := l.resendLate(conn); err != nil {
@@ -182,6 +192,10 @@ func (l *Logger) talk(ctx context.Context, conn net.Conn, acks <-chan string) er
 				return errClosed
 			}
 			l.acked(qn)
+		case r := <-requests:
+			if err := l.answer(conn, &r); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -265,6 +279,7 @@ func (l *Logger) wake() time.Time {
 // acked takes the upload with that QN out of the window.
 func (l *Logger) acked(qn string) {
 	l.heard = true
+	l.panel.acked(qn)
 	for i := range l.window {
 		if l.window[i].qn != qn {
 			continue
@@ -295,11 +310,17 @@ func (l *Logger) noteBackfilled() {
 	l.count.backfilled.Store(1)
 }
 
-// readAcks sends the QN of every 9014 on acks until the connection ends or done is closed. Other frames of the host are of no concern
-// to these loggers: they carry out no commands.
-func readAcks(conn net.Conn, acks chan<- string, done <-chan struct{}) {
+// readHost sends the QN of every 9014 on acks, and requests on requests, until the connection ends or done is closed. Requests beyond
+// maxRequests that wait are dropped, as a logger with a small buffer does.
+func readHost(conn net.Conn, acks chan<- string, requests chan<- request, done <-chan struct{}) {
 	_ = readFrames(conn, func(m *hj212.Message) bool {
 		if string(m.CN) != "9014" {
+			if r, ok := requestOf(m); ok {
+				select {
+				case requests <- r:
+				default:
+				}
+			}
 			return true
 		}
 		qn := ackedQN(m)

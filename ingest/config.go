@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"outfall/ingest/hj212"
 	"outfall/telemetry"
 )
 
@@ -17,6 +16,18 @@ const (
 	PolicyQuarantine Policy = "quarantine"
 	// PolicyAdmit journals and acknowledges the frame as if the device were known; no password is checked.
 	PolicyAdmit Policy = "admit"
+)
+
+// SessionPolicy says what becomes of a device that shows itself on a second connection.
+type SessionPolicy string
+
+const (
+	// PolicyNewest moves the device to the newer connection. The older one is closed, unless it carries other devices.
+	PolicyNewest SessionPolicy = "newest"
+	// PolicyRefuse leaves the device to the older connection until that ends: what the newer one sends is kept as rejects, not acknowledged.
+	PolicyRefuse SessionPolicy = "refuse"
+	// PolicyOff lets a device have any number of connections.
+	PolicyOff SessionPolicy = "off"
 )
 
 // Config sets how sessions judge frames and how much may be under way. Start from DefaultConfig: the zero value is not valid.
@@ -31,6 +42,9 @@ type Config struct {
 	TolerantTail bool `yaml:"tolerant_tail"`
 	// UnknownDevices is the policy for an MN that is not in the registry: quarantine or admit.
 	UnknownDevices Policy `yaml:"unknown_devices"`
+	// OneSession is the policy for a device on a second connection to this gateway: newest, refuse or off. A device whose older connection
+	// broke unnoticed is let in at once by newest; by refuse only after tcp.idle_timeout or tcp.keep_alive ended that connection.
+	OneSession SessionPolicy `yaml:"one_session"`
 	// MaxDevices bounds the devices of one connection (dispatchers carry many), 1..65536; the frames of one more are refused.
 	MaxDevices int `yaml:"max_devices"`
 	// MaxGarbageBytes closes a connection that sent so many refused bytes since its last good frame; 1 KiB..16 MiB.
@@ -45,6 +59,8 @@ type Config struct {
 	// Linger is how long a record may wait for others to share its produce request: every ack is later by up to so much, and
 	// requests are fewer. 0..1s; 20 ms suits a cluster, 2 ms the embedded broker.
 	Linger time.Duration `yaml:"linger"`
+	// Downlink sets how devices are asked.
+	Downlink DownlinkConfig `yaml:"downlink"`
 }
 
 // DefaultConfig is a gateway for a cluster of brokers.
@@ -53,12 +69,14 @@ func DefaultConfig() Config {
 		Gateway:            "gw1",
 		MaxFrame:           4096,
 		UnknownDevices:     PolicyQuarantine,
+		OneSession:         PolicyNewest,
 		MaxDevices:         1024,
 		MaxGarbageBytes:    64 << 10,
 		MaxUnackedBytes:    256 << 10,
 		MaxInflightBytes:   64 << 20,
 		MaxInflightRecords: 100_000,
 		Linger:             20 * time.Millisecond,
+		Downlink:           DefaultDownlinkConfig(),
 	}
 }
 
@@ -77,6 +95,9 @@ func (c Config) Validate() error {
 	if c.UnknownDevices != PolicyQuarantine && c.UnknownDevices != PolicyAdmit {
 		errs = append(errs, fmt.Errorf("ingest.unknown_devices: %q is neither %s nor %s", c.UnknownDevices, PolicyQuarantine, PolicyAdmit))
 	}
+	if c.OneSession != PolicyNewest && c.OneSession != PolicyRefuse && c.OneSession != PolicyOff {
+		errs = append(errs, fmt.Errorf("ingest.one_session: %q is none of %s, %s, %s", c.OneSession, PolicyNewest, PolicyRefuse, PolicyOff))
+	}
 	between("max_devices", int64(c.MaxDevices), 1, 65536)
 	between("max_garbage_bytes", int64(c.MaxGarbageBytes), 1<<10, 16<<20)
 	between("max_unacked_bytes", int64(c.MaxUnackedBytes), 16<<10, 64<<20)
@@ -85,10 +106,6 @@ func (c Config) Validate() error {
 	if c.Linger < 0 || c.Linger > time.Second {
 		errs = append(errs, fmt.Errorf("ingest.linger: %v is not in 0s..1s", c.Linger))
 	}
+	errs = append(errs, c.Downlink.Validate())
 	return errors.Join(errs...)
-}
-
-// framer cuts frames for a connection whose devices end frames strictly or not.
-func (c Config) framer(tolerant bool) hj212.Framer {
-	return hj212.Framer{Tolerant: tolerant, MaxData: c.MaxFrame}
 }

@@ -19,33 +19,43 @@ type Intake struct {
 	cfg      Config
 	devices  Devices
 	pub      Publisher
+	downlink *Downlink      // nil: no commands are sent
 	log      zerolog.Logger // sampled: at most ten lines a second, a hundred thousand devices can go wrong at once
-	messages sync.Pool      // *hj212.Message, warm slices shared by the sessions
+	live     *live
 	counters counters
 
+	messages    sync.Pool // *hj212.Message, warm slices shared by the sessions
+	completions sync.Pool // *Completion, each with the buffer of its record
+	outs        sync.Pool // *outBuffer, for the acks of sessions that have some to write
+
+	listings    chan struct{} // a token for each listing of sessions under way
 	conns       atomic.Uint64 // number of the newest connection
 	outstanding atomic.Int64  // records published whose Completion was not handed over yet
 	idle        chan struct{} // a token when outstanding reached zero
 	draining    atomic.Bool
 }
 
-// NewIntake registers its metrics with r, every series from the start. cfg must be valid.
-func NewIntake(cfg Config, devices Devices, pub Publisher, r prometheus.Registerer, log zerolog.Logger) *Intake {
+// NewIntake registers its metrics with r, every series from the start. cfg must be valid; without a downlink no commands are sent.
+func NewIntake(cfg Config, devices Devices, pub Publisher, downlink *Downlink, r prometheus.Registerer, log zerolog.Logger) *Intake {
 	in := &Intake{
-		cfg: cfg, devices: devices, pub: pub, idle: make(chan struct{}, 1),
+		cfg: cfg, devices: devices, pub: pub, downlink: downlink, idle: make(chan struct{}, 1), listings: make(chan struct{}, maxListings),
 		log: log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
 	}
+	in.live = newLive(cfg.OneSession, downlink)
 	in.messages.New = func() any { return new(hj212.Message) }
+	in.completions.New = newCompletion
+	in.outs.New = func() any { return new(outBuffer) }
 	in.counters.register(r)
+	in.live.register(r)
 	return in
 }
 
-// Open begins the session of a connection from peer, host:port, whose other end is reached by line.
-func (in *Intake) Open(peer string, now time.Time, line Line) *Session {
+// Open begins the session of a connection from peer, whose other end is reached by line.
+func (in *Intake) Open(peer Peer, now time.Time, line Line) *Session {
 	n := in.conns.Add(1)
 	s := &Session{
-		in: in, number: n, opened: now, line: line,
-		origin: Origin{Gateway: in.cfg.Gateway, Peer: peer, Conn: strconv.FormatUint(n, 10)},
+		in: in, number: n, opened: now, line: line, peer: peer, addr: peer.ip(),
+		origin: newOrigin(in.cfg.Gateway, peer.Addr, strconv.FormatUint(n, 10)),
 	}
 	s.connKey = s.origin.Gateway + "/" + s.origin.Conn
 	in.counters.connections.Add(1)

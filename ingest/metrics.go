@@ -66,3 +66,13 @@ func (c *counters) register(r prometheus.Registerer) {
 		Buckets: []float64{.001, .002, .004, .008, .016, .032, .064, .125, .25, .5, 1, 2, 4, 8, 16, 32}})
 	r.MustRegister(c.publishSeconds)
 }
+
+// register adds the numbers of live sessions.
+func (l *live) register(r prometheus.Registerer) {
+	r.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "outfall_ingest_live_devices", Help: "Devices that have a session now; one that has several counts as often."},
+			func() float64 { return float64(l.devices.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "outfall_ingest_moved_devices_total",
+			Help: "Devices that showed themselves on a second connection and were moved to it; the refused are rejects of reason second_session."},
+			func() float64 { return float64(l.moves.Load()) }))
+}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +24,7 @@ type KafkaPublisher struct {
 	maxBytes   int64
 	records    atomic.Int64 // taken and not durable yet
 	bytes      atomic.Int64 // their cost
+	deliveries sync.Pool    // *delivery
 }
 
 // NewKafkaPublisher connects on first use. The barrier must run until after Close; r gets the gauges of what is under way.
@@ -31,6 +33,7 @@ func NewKafkaPublisher(cfg Config, cluster *broker.Cluster, barrier *broker.Barr
 		barrier: barrier, journal: cluster.Topic(telemetry.TopicJournal), rejects: cluster.Topic(telemetry.TopicRejects),
 		partitions: cluster.Partitions(), maxRecords: cfg.MaxInflightRecords, maxBytes: cfg.MaxInflightBytes,
 	}
+	p.deliveries.New = p.newDelivery
 	var err error
 	p.client, err = cluster.Client(
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -54,6 +57,23 @@ func NewKafkaPublisher(cfg Config, cluster *broker.Cluster, barrier *broker.Barr
 	return p, nil
 }
 
+// A delivery is one record on its way. It is used again after its end, with the functions that are made once.
+type delivery struct {
+	p       *KafkaPublisher
+	rec     kgo.Record
+	key     []byte
+	cost    int64
+	done    func(error)
+	promise func(*kgo.Record, error) // d.produced
+	settle  func(error)              // d.settled
+}
+
+func (p *KafkaPublisher) newDelivery() any {
+	d := &delivery{p: p}
+	d.promise, d.settle = d.produced, d.settled
+	return d
+}
+
 // Publish implements Publisher.
 func (p *KafkaPublisher) Publish(rec Record, done func(error)) error {
 	cost := int64(rec.cost())
@@ -62,18 +82,29 @@ func (p *KafkaPublisher) Publish(rec Record, done func(error)) error {
 		p.release(cost)
 		return ErrFull
 	}
-	settle := func(err error) {
-		p.release(cost)
-		done(err)
-	}
-	p.client.TryProduce(context.Background(), p.record(&rec), func(_ *kgo.Record, err error) {
-		if err != nil {
-			settle(err)
-			return
-		}
-		p.barrier.Notify(settle)
-	})
+	d := p.deliveries.Get().(*delivery)
+	d.done, d.cost = done, cost
+	d.key = append(d.key[:0], rec.Key...)
+	d.rec = p.record(&rec, d.key)
+	p.client.TryProduce(context.Background(), &d.rec, d.promise)
 	return nil
+}
+
+// produced is the client's callback: the brokers have the record, or it is lost. The record is ours again.
+func (d *delivery) produced(_ *kgo.Record, err error) {
+	if err != nil {
+		d.settled(err)
+		return
+	}
+	d.p.barrier.Notify(d.settle)
+}
+
+func (d *delivery) settled(err error) {
+	d.p.release(d.cost)
+	done := d.done
+	d.done, d.rec = nil, kgo.Record{}
+	d.p.deliveries.Put(d)
+	done(err)
 }
 
 func (p *KafkaPublisher) release(cost int64) {
@@ -82,12 +113,11 @@ func (p *KafkaPublisher) release(cost int64) {
 }
 
 // record is the wire form of architecture's topic table.
-func (p *KafkaPublisher) record(rec *Record) *kgo.Record {
-	headers := make([]kgo.RecordHeader, 4, 5)
-	headers[0] = kgo.RecordHeader{Key: telemetry.HeaderKind, Value: []byte(rec.Kind.String())}
-	headers[1] = kgo.RecordHeader{Key: telemetry.HeaderGateway, Value: []byte(rec.Origin.Gateway)}
-	headers[2] = kgo.RecordHeader{Key: telemetry.HeaderPeer, Value: []byte(rec.Origin.Peer)}
-	headers[3] = kgo.RecordHeader{Key: telemetry.HeaderConn, Value: []byte(rec.Origin.Conn)}
+func (p *KafkaPublisher) record(rec *Record, key []byte) kgo.Record {
+	headers := rec.Origin.headers
+	if rec.Kind != telemetry.KindFrame || headers == nil {
+		headers = rec.Origin.appendHeaders(make([]kgo.RecordHeader, 0, 5), rec.Kind)
+	}
 	if rec.Kind == telemetry.KindReject {
 		headers = append(headers, kgo.RecordHeader{Key: telemetry.HeaderReason, Value: []byte(rec.Reason.String())})
 	}
@@ -95,8 +125,8 @@ func (p *KafkaPublisher) record(rec *Record) *kgo.Record {
 	if rec.Topic == telemetry.TopicRejects {
 		topic = p.rejects
 	}
-	return &kgo.Record{
-		Topic: topic, Partition: telemetry.PartitionOf(rec.Key, p.partitions), Key: []byte(rec.Key), Value: rec.Value,
+	return kgo.Record{
+		Topic: topic, Partition: telemetry.PartitionOf(rec.Key, p.partitions), Key: key, Value: rec.Value,
 		Headers: headers, Timestamp: rec.Received,
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"outfall/telemetry"
 )
 
@@ -24,6 +26,23 @@ type Origin struct {
 	Gateway string
 	Peer    string // host:port
 	Conn    string // connection number in the gateway, decimal
+
+	headers []kgo.RecordHeader // of a frame, made once for all of them
+}
+
+func newOrigin(gateway, peer, conn string) Origin {
+	o := Origin{Gateway: gateway, Peer: peer, Conn: conn}
+	o.headers = o.appendHeaders(nil, telemetry.KindFrame)
+	return o
+}
+
+// appendHeaders appends the headers that every record from here has.
+func (o *Origin) appendHeaders(dst []kgo.RecordHeader, kind telemetry.Kind) []kgo.RecordHeader {
+	return append(dst,
+		kgo.RecordHeader{Key: telemetry.HeaderKind, Value: []byte(kind.String())},
+		kgo.RecordHeader{Key: telemetry.HeaderGateway, Value: []byte(o.Gateway)},
+		kgo.RecordHeader{Key: telemetry.HeaderPeer, Value: []byte(o.Peer)},
+		kgo.RecordHeader{Key: telemetry.HeaderConn, Value: []byte(o.Conn)})
 }
 
 // recordOverhead is what a record under way costs beyond value and key: its structs, headers and callbacks, in bytes.
@@ -46,8 +65,8 @@ type Publisher interface {
 
 // Devices is the registry as sessions see it. Both methods are for any goroutine and take no lock.
 type Devices interface {
-	// Lookup is the device of an MN, nil if the registry does not name it. The device is read only.
-	Lookup(mn []byte) *telemetry.Device
+	// Lookup is the device of an MN, nil if the registry does not name it.
+	Lookup(mn []byte) *Device
 	// Loaded reports whether the registry was read up to its end once; before that nothing can be judged.
 	Loaded() bool
 }

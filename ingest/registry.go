@@ -29,7 +29,7 @@ const registryRetry = time.Second
 type Registry struct {
 	cluster *broker.Cluster
 	log     zerolog.Logger
-	shard   [shards]atomic.Pointer[map[string]*telemetry.Device]
+	shard   [shards]atomic.Pointer[map[string]*Device]
 	loaded  atomic.Bool
 	devices atomic.Int64
 	bad     atomic.Int64
@@ -40,7 +40,7 @@ type Registry struct {
 func NewRegistry(cluster *broker.Cluster, r prometheus.Registerer, log zerolog.Logger) *Registry {
 	g := &Registry{cluster: cluster, log: log}
 	for i := range g.shard {
-		g.shard[i].Store(&map[string]*telemetry.Device{})
+		g.shard[i].Store(&map[string]*Device{})
 	}
 	r.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "outfall_ingest_registry_devices", Help: "Devices that may connect."},
@@ -52,7 +52,7 @@ func NewRegistry(cluster *broker.Cluster, r prometheus.Registerer, log zerolog.L
 }
 
 // Lookup implements Devices.
-func (g *Registry) Lookup(mn []byte) *telemetry.Device {
+func (g *Registry) Lookup(mn []byte) *Device {
 	return (*g.shard[shardOf(mn)].Load())[string(mn)]
 }
 
@@ -147,8 +147,8 @@ func (g *Registry) apply(rec *kgo.Record) {
 		g.set(mn, nil)
 		return
 	}
-	d := new(telemetry.Device)
-	err := json.Unmarshal(rec.Value, d)
+	var d telemetry.Device
+	err := json.Unmarshal(rec.Value, &d)
 	if err == nil {
 		err = d.Validate()
 	}
@@ -161,13 +161,14 @@ func (g *Registry) apply(rec *kgo.Record) {
 		return
 	}
 	if d.Removed {
-		d = nil
+		g.set(mn, nil)
+		return
 	}
-	g.set(mn, d)
+	g.set(mn, NewDevice(d))
 }
 
 // set replaces the shard of mn by a copy in which mn is d, or absent for nil. Only Run's goroutine calls it.
-func (g *Registry) set(mn string, d *telemetry.Device) {
+func (g *Registry) set(mn string, d *Device) {
 	at := &g.shard[shardOf(mn)]
 	old := *at.Load()
 	devices := maps.Clone(old)

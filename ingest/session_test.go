@@ -35,6 +35,7 @@ func (j *journal) Publish(rec Record, done func(error)) error {
 		return ErrFull
 	}
 	j.room--
+	rec.Value = bytes.Clone(rec.Value) // ours until done only
 	j.recs = append(j.recs, rec)
 	j.done = append(j.done, done)
 	return nil
@@ -69,17 +70,19 @@ func (j *journal) lines() (lines []string) {
 	return lines
 }
 
-type registry map[string]*telemetry.Device
+type registry map[string]*Device
 
-func (r registry) Lookup(mn []byte) *telemetry.Device { return r[string(mn)] }
-func (r registry) Loaded() bool                       { return r != nil }
+func (r registry) Lookup(mn []byte) *Device { return r[string(mn)] }
+func (r registry) Loaded() bool             { return r != nil }
+
+func (r registry) put(d telemetry.Device) { r[d.MN] = NewDevice(d) }
 
 func devices() registry {
-	return registry{
-		mn1: {MN: mn1, PW: "123456"},
-		mn2: {MN: mn2, TolerantTail: true},
-		mn3: {MN: mn3},
-	}
+	r := registry{}
+	r.put(telemetry.Device{MN: mn1, PW: "123456"})
+	r.put(telemetry.Device{MN: mn2, TolerantTail: true})
+	r.put(telemetry.Device{MN: mn3})
+	return r
 }
 
 type rig struct {
@@ -97,8 +100,8 @@ var start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 func newRig(t *testing.T, cfg Config, reg registry) *rig {
 	r := &rig{t: t, j: &journal{room: 1000}}
-	r.in = NewIntake(cfg, reg, r.j, prometheus.NewRegistry(), zerolog.Nop())
-	r.s = r.in.Open("192.0.2.1:4000", start, r)
+	r.in = NewIntake(cfg, reg, r.j, nil, prometheus.NewRegistry(), zerolog.Nop())
+	r.s = r.in.Open(Peer{Addr: "192.0.2.1:4000"}, start, r)
 	return r
 }
 
@@ -185,16 +188,16 @@ func TestSessionJudges(t *testing.T) {
 			[]string{"rejects reject gw1/1 crc " + size(good), open, accepted}, []string{"9014"}, nil},
 		{"bad CRC after it", good + badCRC(good) + good,
 			[]string{open, accepted, "journal reject " + mn1 + " crc " + size(good), accepted}, []string{"9014", "9014"}, nil},
-		{"bad frame of a dispatcher", good + upload(mn2, "", "2011", 4) + "junk" + good,
-			[]string{open, accepted, "journal session " + mn2 + " open", "journal frame " + mn2 + " " + size(upload(mn2, "", "2011", 4)),
+		{"bad frame of a dispatcher", good + upload(mn3, "", "2011", 4) + "junk" + good,
+			[]string{open, accepted, "journal session " + mn3 + " open", "journal frame " + mn3 + " " + size(upload(mn3, "", "2011", 4)),
 				"rejects reject gw1/1 garbage junk", accepted}, []string{"9014", "9014"}, nil},
 		{"tolerant device without a tail", strings.TrimRight(upload(mn2, "", "2011", 5), "\r\n"),
 			[]string{"journal session " + mn2 + " open", "journal frame " + mn2 + " " + size(upload(mn2, "", "2011", 5)[2:])}, []string{"9014"}, nil},
 		{"strict device without a tail", strings.TrimRight(good, "\r\n") + good,
 			[]string{"rejects reject gw1/1 tail " + size(good[2:]), open, accepted}, []string{"9014"}, nil},
 		{"9,999 bytes", long, []string{open, "journal frame " + mn1 + " " + size(long)}, []string{"9014"}, func(c *Config) { c.MaxFrame = 9999 }},
-		{"one device too many", good + upload(mn2, "", "2011", 5),
-			[]string{open, accepted, "rejects reject gw1/1 too_many_devices " + size(upload(mn2, "", "2011", 5))}, []string{"9014"},
+		{"one device too many", good + upload(mn3, "", "2011", 5),
+			[]string{open, accepted, "rejects reject gw1/1 too_many_devices " + size(upload(mn3, "", "2011", 5))}, []string{"9014"},
 			func(c *Config) { c.MaxDevices = 1 }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -206,7 +209,7 @@ func TestSessionJudges(t *testing.T) {
 			if st := whole.feed(tt.in, false); st != StateReady || len(whole.buf) > 0 {
 				t.Errorf("state %d with %d bytes left, want everything taken", st, len(whole.buf))
 			}
-			if whole.acks.Len() > 0 || len(whole.s.out) > 0 {
+			if whole.acks.Len() > 0 || whole.s.out != nil {
 				t.Error("acknowledged before it was durable")
 			}
 			if got := whole.settle(nil); !reflect.DeepEqual(got, tt.acks) {
@@ -381,7 +384,7 @@ func TestConfigReportsAllFaults(t *testing.T) {
 		t.Errorf("the default: %v", err)
 	}
 	err := Config{Linger: -1}.Validate()
-	for _, key := range []string{"gateway", "max_frame", "unknown_devices", "max_devices", "max_garbage_bytes", "max_unacked_bytes",
+	for _, key := range []string{"gateway", "max_frame", "unknown_devices", "one_session", "max_devices", "max_garbage_bytes", "max_unacked_bytes",
 		"max_inflight_bytes", "max_inflight_records", "linger"} {
 		if err == nil || !strings.Contains(err.Error(), "ingest."+key+": ") {
 			t.Errorf("%s is not reported in %v", key, err)

@@ -73,7 +73,9 @@ func newBed(t *testing.T) *bed {
 		d := telemetry.Device{MN: bedMN(i), Outlet: fmt.Sprintf("W%02d", i), Medium: "water", MinuteInterval: 1, OfflineAfter: 600}
 		recs = append(recs, b.record(telemetry.KindRegistry, b.partition(d.MN), d.MN, telemetry.AppendJSON(nil, &d)))
 	}
-	b.write(recs)
+	// Others than the workers write here: no record of it has a position.
+	command := &kgo.Record{Topic: b.cluster.Topic(telemetry.TopicCommands), Partition: 1, Key: []byte("X"), Value: []byte("{}")}
+	b.write(append(recs, command))
 	return b
 }
 
@@ -107,6 +109,7 @@ func (b *bed) feed(n int) {
 				hj212.AppendQN(nil, at), bedMN(i), hj212.AppendTime(nil, at), value)
 			recs = append(recs, b.record(telemetry.KindFrame, b.partition(bedMN(i)), bedMN(i), hj212.AppendFrame(nil, []byte(seg))))
 		}
+		recs = append(recs, b.packets(at)...)
 		if b.minutes%5 == 0 {
 			recs = append(recs, recs[len(recs)-1-rand.N(bedDevices)]) // a device sends again what it has sent
 			other := b.record(telemetry.KindFrame, int32(rand.N(bedPartitions)), bedMN(0), []byte("?"))
@@ -121,6 +124,21 @@ func (b *bed) feed(n int) {
 		recs[i] = &c
 	}
 	b.write(recs)
+}
+
+// packets are a record of the first device in two packets, of which the second, without a time of its own, comes a minute later than the
+// first; every seventh does not come at all.
+func (b *bed) packets(at time.Time) []*kgo.Record {
+	mn := bedMN(0)
+	packet := func(at time.Time, pno int, cp string) *kgo.Record {
+		seg := fmt.Sprintf("QN=%s;ST=32;CN=2051;PW=123456;MN=%s;Flag=7;PNUM=2;PNO=%d;CP=&&%s&&", hj212.AppendQN(nil, at.Add(time.Second)), mn, pno, cp)
+		return b.record(telemetry.KindFrame, b.partition(mn), mn, hj212.AppendFrame(nil, []byte(seg)))
+	}
+	recs := []*kgo.Record{packet(at, 1, fmt.Sprintf("DataTime=%s;w21003-Avg=1.%d", hj212.AppendTime(nil, at), b.minutes%10))}
+	if b.minutes > 0 && b.minutes%7 != 0 {
+		recs = append(recs, packet(at.Add(-time.Minute), 2, fmt.Sprintf("w21011-Avg=2.%d", b.minutes%10)))
+	}
+	return recs
 }
 
 // config is a worker's configuration with snapshots in dir and nothing that would make a test wait.

@@ -22,7 +22,7 @@ const (
 const skipped = 0
 
 type metrics struct {
-	entries     [telemetry.KindRules + 1]prometheus.Counter // by kind
+	entries     [telemetry.KindOutcome + 1]prometheus.Counter // by kind
 	outputs     map[telemetry.Topic]prometheus.Counter
 	suppressed  prometheus.Counter
 	restarts    prometheus.Counter
@@ -49,7 +49,7 @@ func newMetrics(w *Worker, reg prometheus.Registerer) (*metrics, error) {
 	}
 	entries := vector("entries_total", "Journal entries folded, by kind; kind=\"skipped\": of a kind that is not known.", "kind")
 	m.entries[skipped] = entries.WithLabelValues("skipped")
-	for k := telemetry.KindFrame; k <= telemetry.KindRules; k++ {
+	for k := telemetry.KindFrame; k <= telemetry.KindOutcome; k++ {
 		m.entries[k] = entries.WithLabelValues(k.String())
 	}
 	outputs := vector("outputs_total", "Outputs that the brokers have acknowledged.", "topic")

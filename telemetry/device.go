@@ -3,6 +3,8 @@ package telemetry
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -25,8 +27,35 @@ type Device struct {
 	OfflineAfter int `json:"offlineAfter"`
 	// TolerantTail accepts frames that end in LF, CR or nothing instead of CR LF.
 	TolerantTail bool `json:"tolerantTail"`
+	// PWNext is a second password that is accepted beside PW while the device is being moved to it; empty: none. Never logged.
+	PWNext string `json:"pwNext,omitempty"`
+	// Networks are the CIDR prefixes that the device may connect from, at most 16; empty: any address.
+	Networks []string `json:"networks,omitempty"`
+	// CertName is the DNS name or common name of the client certificate that the device must show on the TLS listener; empty: none asked.
+	CertName string `json:"certName,omitempty"`
+	// Edition is the standard that the device follows where Flag does not tell it: "2005", "2017", "2025", or "surface-water" (HJ 1404,
+	// which shares version bits with 2025); empty: by Flag, MN and QN.
+	Edition string `json:"edition,omitempty"`
+	// CRC is the check that the device computes: "modbus", "modbus-swapped", "ccitt" or "none"; empty: that of the standard (annex A).
+	CRC string `json:"crc,omitempty"`
+	// PeriodEnd says that the DataTime of 2051, 2061 and 2031 is the end of the period instead of its start. 2005 leaves it open.
+	PeriodEnd bool `json:"periodEnd,omitempty"`
+	// Scales correct factors that the device sends in another unit than the factor table's, at most 64.
+	Scales []Scale `json:"scales,omitempty"`
+	// OverTime is the answer timeout of downlink requests in seconds, 1..3600, and ReCount how often one is sent again, 1..99
+	// (HJ 212-2017 table 1); 0: the gateway's setting.
+	OverTime int `json:"overTime,omitempty"`
+	ReCount  int `json:"reCount,omitempty"`
+	// SetUp asks for the clock check and the interval set-up of HJ 212-2017 6.7 when the device connects.
+	SetUp bool `json:"setUp,omitempty"`
 	// Removed takes the device out of the registry; its history stays.
 	Removed bool `json:"removed,omitempty"`
+}
+
+// A Scale is one factor's unit correction: a value counts as value·10^Exp in the unit of the factor table.
+type Scale struct {
+	Factor string `json:"factor"` // code as sent
+	Exp    int    `json:"exp"`    // -9..9, not 0; ug/m3 sent for mg/m3: -3
 }
 
 // Validate reports every fault of d at once; each begins with the JSON name of its field.
@@ -38,14 +67,8 @@ func (d *Device) Validate() error {
 	if !ValidMN(d.MN) {
 		bad("mn", "%q is not 1..64 printable characters without ';', ',', '=' and '&'", d.MN)
 	}
-	for i := 0; i < len(d.PW); i++ {
-		if c := d.PW[i]; c <= ' ' || c >= 0x7f || c == ';' || c == ',' || c == '=' || c == '&' {
-			bad("pw", "holds a character that no frame can carry")
-			break
-		}
-	}
-	if len(d.PW) > 64 {
-		bad("pw", "is longer than 64 characters")
+	if !wirePassword(d.PW) {
+		bad("pw", "holds a character that no frame can carry, or more than 64 of them")
 	}
 	if d.Outlet == "" {
 		bad("outlet", "is empty")
@@ -62,7 +85,53 @@ func (d *Device) Validate() error {
 	if n := d.OfflineAfter; n < 60 || n > 86400 {
 		bad("offlineAfter", "%d is not 60..86400 seconds", n)
 	}
+	d.validateLine(bad)
 	return errors.Join(errs...)
+}
+
+// validateLine checks how the device speaks and who may speak for it.
+func (d *Device) validateLine(bad func(field, format string, a ...any)) {
+	if !wirePassword(d.PWNext) {
+		bad("pwNext", "holds a character that no frame can carry, or more than 64 of them")
+	}
+	if len(d.Networks) > 16 {
+		bad("networks", "are %d, at most 16", len(d.Networks))
+	}
+	for _, n := range d.Networks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			bad("networks", "%q is not an address prefix such as 10.1.0.0/16", n)
+		}
+	}
+	if !slices.Contains([]string{"", "2005", "2017", "2025", "surface-water"}, d.Edition) {
+		bad("edition", "%q is none of 2005, 2017, 2025, surface-water", d.Edition)
+	}
+	if !slices.Contains([]string{"", "modbus", "modbus-swapped", "ccitt", "none"}, d.CRC) {
+		bad("crc", "%q is none of modbus, modbus-swapped, ccitt, none", d.CRC)
+	}
+	if len(d.Scales) > 64 {
+		bad("scales", "are %d, at most 64", len(d.Scales))
+	}
+	for _, s := range d.Scales {
+		if s.Factor == "" || s.Exp == 0 || s.Exp < -9 || s.Exp > 9 {
+			bad("scales", "%q with exponent %d is not a factor and -9..9 without 0", s.Factor, s.Exp)
+		}
+	}
+	if n := d.OverTime; n < 0 || n > 3600 {
+		bad("overTime", "%d is not 0..3600 seconds", n)
+	}
+	if n := d.ReCount; n < 0 || n > 99 {
+		bad("reCount", "%d is not 0..99", n)
+	}
+}
+
+// wirePassword reports whether s can stand in a frame's PW field; empty can.
+func wirePassword(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == ';' || c == ',' || c == '=' || c == '&' {
+			return false
+		}
+	}
+	return len(s) <= 64
 }
 
 // ValidMN reports whether s can be a device id: opaque, 1..64 printable ASCII characters, none of them a separator.

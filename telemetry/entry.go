@@ -16,10 +16,13 @@ const (
 	KindTick                     // Tick: the partition's clock
 	KindRegistry                 // Device: a change of the registry
 	KindRules                    // the canonical JSON of a rule set; written to every partition
+	KindCommand                  // Command: what a device is to be asked
+	KindOutcome                  // Outcome: a step in a command's life
 )
 
 var kindNames = map[Kind]string{
 	KindFrame: "frame", KindReject: "reject", KindSession: "session", KindTick: "tick", KindRegistry: "registry", KindRules: "rules",
+	KindCommand: "command", KindOutcome: "outcome",
 }
 
 // String is the kind's name on the wire; it is empty for a value that is no kind.
@@ -37,7 +40,7 @@ func ParseKind(name string) (k Kind, ok bool) {
 
 // Header keys of journal and output records.
 const (
-	HeaderKind    = "k"    // journal: Kind
+	HeaderKind    = "k"    // journal, commands: Kind
 	HeaderGateway = "gw"   // journal frame, reject, session; rejects: the ingest process's name
 	HeaderPeer    = "peer" // the same: the device's address, host:port
 	HeaderConn    = "cn"   // the same: connection number in the gateway, decimal
@@ -64,14 +67,15 @@ type Tick struct {
 	Time time.Time `json:"t"` // UTC, whole milliseconds
 }
 
-// A Session is the opening or the end of a device's connection, written when the device is first recognised on it and when
-// the connection closes.
+// A Session is an event of a device's connections: one opened, written when the device is first recognised on it; one closed; or a second
+// one was seen while another was live, because the device was cloned or spoofed, or because its older connection died unnoticed.
 type Session struct {
 	MN    string `json:"mn"`
-	Event string `json:"event"` // "open" or "close"
+	Event string `json:"event"` // "open", "close" or "second"
 	Peer  string `json:"peer"`
 	Conn  uint64 `json:"conn"`
-	Cause string `json:"cause,omitempty"` // close: why
+	Cause string `json:"cause,omitempty"` // close: why; second: what the policy made of it
+	Other string `json:"other,omitempty"` // second: the peer of the connection that was live already
 }
 
 // AppendJSON appends v's canonical JSON: fixed field order, no floats, no maps, UTC times, no HTML escapes, no newline.

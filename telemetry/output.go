@@ -137,12 +137,17 @@ const (
 	FindingOnline       FindingKind = "online"         // the first frame after offline; Start..End is the silence
 	FindingGap          FindingKind = "gap"            // minute slots of a closed hour that never came
 	FindingCompleteness FindingKind = "completeness"   // an hour or a day below its required share of valid slots
+
+	FindingSecondSession FindingKind = "second_session"     // two live connections of one device: cloned or spoofed; Detail names both peers
+	FindingPackets       FindingKind = "packets_incomplete" // packets of a set (PNUM, PNO) never came; Count of them, Detail says which
+	FindingCommandFailed FindingKind = "command_failed"     // a command was refused, failed or expired; CN and QN are the command's
 )
 
 // FindingKinds lists every FindingKind.
 func FindingKinds() []FindingKind {
 	return []FindingKind{FindingReject, FindingDuplicate, FindingConflict, FindingFuture, FindingTooOld, FindingBadTime, FindingNoRegistry,
-		FindingUnknownCode, FindingNotNumeric, FindingQuality, FindingOffline, FindingOnline, FindingGap, FindingCompleteness}
+		FindingUnknownCode, FindingNotNumeric, FindingQuality, FindingOffline, FindingOnline, FindingGap, FindingCompleteness,
+		FindingSecondSession, FindingPackets, FindingCommandFailed}
 }
 
 // A Status is the latest known of one device. Field order is the wire form.

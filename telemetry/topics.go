@@ -10,7 +10,7 @@ const (
 	TopicAlarms                // key MN; Alarm
 	TopicFindings              // key MN; Finding
 	TopicStatus                // key MN; Status, the latest of the device
-	TopicCommands              // key MN; what a device is to be asked
+	TopicCommands              // key MN; Command and Outcome, told apart by HeaderKind
 	TopicRegistry              // key MN; Device; the newest record of a key counts
 	topicCount
 )
@@ -32,9 +32,9 @@ func Topics() []Topic {
 	return all
 }
 
-// OutputTopics lists the topics that the stream worker writes: every record of theirs carries a Position.
+// OutputTopics lists the topics that the stream worker alone writes: every record of theirs carries a Position.
 func OutputTopics() []Topic {
-	return []Topic{TopicPoints, TopicAlarms, TopicFindings, TopicStatus, TopicCommands}
+	return []Topic{TopicPoints, TopicAlarms, TopicFindings, TopicStatus}
 }
 
 // PartitionOf is the partition of an MN among n partitions: Kafka's own murmur2 of the key, so that any Kafka client

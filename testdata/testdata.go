@@ -1,5 +1,5 @@
-// Package testdata carries the captured frames that several packages test with and that the demonstration plays; README.md tells
-// where they come from.
+// Package testdata carries the captured frames and the standards' printed segments that several packages test with and that the
+// demonstration plays; README.md tells where they come from.
 package testdata
 
 import (
@@ -11,6 +11,9 @@ import (
 
 //go:embed frames.tsv
 var framesTSV string
+
+//go:embed segments.tsv
+var segmentsTSV string
 
 // A Frame is one captured frame.
 type Frame struct {
@@ -47,6 +50,35 @@ func Frames() ([]Frame, error) {
 		frames = append(frames, Frame{ID: cells[0], Source: cells[1], Expected: cells[2], Captured: b})
 	}
 	return frames, nil
+}
+
+// A Segment is one data segment as printed in appendix C of a standard, misprints and all.
+type Segment struct {
+	ID      string // "S001"
+	Edition int    // 2005 or 2017
+	CN      string
+	Text    string
+}
+
+// Segments lists the segments of segments.tsv in the order of the file.
+func Segments() ([]Segment, error) {
+	var segments []Segment
+	lines := strings.Split(strings.TrimSuffix(segmentsTSV, "\n"), "\n")
+	for i, line := range lines[1:] { // the first line names the columns
+		cells := strings.Split(line, "\t")
+		if len(cells) != 4 {
+			return nil, fmt.Errorf("segments.tsv:%d: %d columns, want 4", i+2, len(cells))
+		}
+		s := Segment{ID: cells[0], Edition: 2017, CN: cells[2], Text: cells[3]}
+		switch {
+		case strings.HasPrefix(cells[1], "HJ/T 212-2005"):
+			s.Edition = 2005
+		case !strings.HasPrefix(cells[1], "HJ 212-2017"):
+			return nil, fmt.Errorf("segments.tsv:%d: source %q names neither standard", i+2, cells[1])
+		}
+		segments = append(segments, s)
+	}
+	return segments, nil
 }
 
 // unescape resolves \r, \n, \t, \\ and \xHH.

@@ -2,6 +2,7 @@ package testdata
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 )
 
@@ -17,6 +18,23 @@ func TestFrames(t *testing.T) {
 		if !bytes.HasPrefix(f.Captured, []byte("##")) {
 			t.Errorf("%s begins with %.8q, want ##", f.ID, f.Captured)
 		}
+	}
+}
+
+func TestSegments(t *testing.T) {
+	segments, err := Segments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[int]int{}
+	for _, s := range segments {
+		of[s.Edition]++
+		if !strings.Contains(s.Text, "CN="+s.CN+";") || !strings.HasSuffix(s.Text, "&&") {
+			t.Errorf("%s: CN %s, %q", s.ID, s.CN, s.Text)
+		}
+	}
+	if of[2005] != 47 || of[2017] != 74 {
+		t.Errorf("segments of the editions: %v, want 47 of 2005 and 74 of 2017", of)
 	}
 }
 

@@ -48,7 +48,7 @@ func defaultConfig(dataDir string) *Config {
 // Validate reports every fault at once, each under its key in the file.
 func (c *Config) Validate() error {
 	return errors.Join(c.Kafka.Validate(), c.TCP.Validate(), c.Ingest.Validate(), c.Stream.Validate(), c.Influx.Validate(), c.Admin.Validate(),
-		validPort("tcp.listen", c.TCP.Listen), validPort("admin.listen", c.Admin.Listen))
+		validPort("tcp.listen", c.TCP.Listen), validPort("tcp.tls.listen", c.TCP.TLS.Listen), validPort("admin.listen", c.Admin.Listen))
 }
 
 // validPort refuses a port that no listener can have. That an address is no HOST:PORT at all is its stage's to say.

@@ -40,11 +40,6 @@ type refusedRow struct {
 	Reason string `json:"reason"`
 }
 
-func newDevice(a *app) *cobra.Command {
-	return parent("device", "Decode and follow devices", "Decode HJ 212 byte streams, and follow what one device sends.",
-		newDeviceDecode(a), newDeviceTail(a))
-}
-
 func newDeviceDecode(a *app) *cobra.Command {
 	var form string
 	var tolerant bool

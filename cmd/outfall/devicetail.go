@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -67,8 +68,8 @@ func printTail(p *printer, rec *kgo.Record) error {
 	at := localTime(rec.Timestamp)
 	switch kind, _ := telemetry.ParseKind(row.Kind); kind {
 	case telemetry.KindFrame:
-		// Tolerant: what ingest has accepted is shown, whatever tail the device's registry entry allows.
-		fr, _, err := hj212.Framer{Tolerant: true, MaxData: maxSegment}.Next(rec.Value, true)
+		// What ingest has accepted is shown, whatever tail and CRC the device's registry entry allowed.
+		fr, _, err := hj212.Framer{Tolerant: true, CRC: hj212.DialectNone, MaxData: maxSegment}.Next(rec.Value, true)
 		var msg hj212.Message
 		if err == nil {
 			err = msg.Parse(fr.Data)
@@ -82,18 +83,25 @@ func printTail(p *printer, rec *kgo.Record) error {
 		return p.row(row, at, row.Kind, decoded.CN, orDash(decoded.QN), tailText(&msg))
 	case telemetry.KindReject:
 		row.Reason = header(rec, telemetry.HeaderReason)
-		return p.row(row, at, row.Kind, "-", "-", row.Reason+": "+string(rec.Value))
+		return p.row(row, at, row.Kind, "-", "-", row.Reason+": "+maskPasswords(string(rec.Value)))
 	default:
-		row.Event = string(rec.Value)
+		row.Event = maskPasswords(string(rec.Value))
 		return p.row(row, at, row.Kind, "-", "-", row.Event)
 	}
 }
+
+// maskPasswords hides the passwords of a registry entry's JSON, and of a data segment.
+func maskPasswords(text string) string {
+	return passwords.ReplaceAllString(text, "$1$2***")
+}
+
+var passwords = regexp.MustCompile(`("pw(?:Next)?":")(?:[^"\\]|\\.)+|(?i:(\b(?:New)?PW=)[^;,&]+)`)
 
 // tailText is the fields of a message on one line.
 func tailText(m *hj212.Message) string {
 	parts := make([]string, len(m.Pairs))
 	for i, pair := range m.Pairs {
-		parts[i] = string(pair.Key) + "=" + string(pair.Value)
+		parts[i] = maskPasswords(string(pair.Key) + "=" + string(pair.Value))
 	}
 	return strings.Join(parts, " ")
 }

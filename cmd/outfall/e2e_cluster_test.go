@@ -180,7 +180,7 @@ admin:
 // runFleet plays the sample's loggers for a while, with something happening meanwhile, and writes the ledger.
 func runFleet(t *testing.T, addr, ledgerPath string, d time.Duration, meanwhile func()) {
 	t.Helper()
-	devices, err := registryfile.Parse("sample", sample.Registry)
+	file, err := registryfile.Parse("sample", sample.Registry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func runFleet(t *testing.T, addr, ledgerPath string, d time.Duration, meanwhile 
 	defer f.Close()
 	ledger := bench.NewLedger(f)
 	cfg := bench.DefaultConfig()
-	cfg.Addr, cfg.Devices, cfg.BackfillHours, cfg.OnAcked = addr, devices, 6, ledger.Add
+	cfg.Addr, cfg.Devices, cfg.BackfillHours, cfg.OnAcked = addr, file.Devices, 6, ledger.Add
 	fleet, err := bench.NewFleet(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -153,6 +153,9 @@ func printJournal(p *printer, rec *kgo.Record, rejects bool) error {
 		Gateway: header(rec, telemetry.HeaderGateway), Peer: header(rec, telemetry.HeaderPeer), Conn: header(rec, telemetry.HeaderConn),
 		Reason: header(rec, telemetry.HeaderReason),
 	}
+	if row.Kind == telemetry.KindRegistry.String() { // frames show PW as it came: they are evidence
+		rec.Value = []byte(maskPasswords(string(rec.Value)))
+	}
 	if utf8.Valid(rec.Value) {
 		text := string(rec.Value)
 		row.Value = &text

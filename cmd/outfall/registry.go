@@ -26,7 +26,7 @@ type importResult struct {
 	Unchanged int `json:"unchanged"`
 }
 
-// A deviceRow is one device of the registry; the password is not shown, only whether there is one.
+// A deviceRow is one device of the registry; passwords are not shown, only whether there are any.
 type deviceRow struct {
 	MN               string `json:"mn"`
 	Password         bool   `json:"password"`
@@ -39,24 +39,50 @@ type deviceRow struct {
 	RealtimeInterval int    `json:"realtime_interval"`
 	OfflineAfter     int    `json:"offline_after"`
 	TolerantTail     bool   `json:"tolerant_tail"`
+
+	NextPassword bool              `json:"next_password,omitempty"`
+	Networks     []string          `json:"networks,omitempty"`
+	CertName     string            `json:"cert_name,omitempty"`
+	Edition      string            `json:"edition,omitempty"`
+	CRC          string            `json:"crc,omitempty"`
+	PeriodEnd    bool              `json:"period_end,omitempty"`
+	Scales       []telemetry.Scale `json:"scales,omitempty"`
+	OverTime     int               `json:"over_time,omitempty"`
+	ReCount      int               `json:"re_count,omitempty"`
+	SetUp        bool              `json:"set_up,omitempty"`
+}
+
+func newDeviceRow(d *telemetry.Device) deviceRow {
+	return deviceRow{
+		MN: d.MN, Password: d.PW != "", Outlet: d.Outlet, OutletName: d.OutletName, Enterprise: d.Enterprise, Region: d.Region, Medium: d.Medium,
+		MinuteInterval: d.MinuteInterval, RealtimeInterval: d.RealtimeInterval, OfflineAfter: d.OfflineAfter, TolerantTail: d.TolerantTail,
+		NextPassword: d.PWNext != "", Networks: d.Networks, CertName: d.CertName, Edition: d.Edition, CRC: d.CRC, PeriodEnd: d.PeriodEnd,
+		Scales: d.Scales, OverTime: d.OverTime, ReCount: d.ReCount, SetUp: d.SetUp,
+	}
+}
+
+// passwords says for people which passwords a device has.
+func (r *deviceRow) passwords() string {
+	switch {
+	case !r.Password:
+		return "no"
+	case r.NextPassword:
+		return "yes, and the next"
+	}
+	return "yes"
 }
 
 func newRegistry(a *app) *cobra.Command {
-	return parent("registry", "Import and list the device registry", "Import the registry of devices from a CSV file, and list it.",
-		newRegistryImport(a), newRegistryLs(a))
+	return parent("registry", "Say which devices may connect",
+		"Import the registry of devices from a CSV file, list it, let in devices that are not in it yet, and change passwords.",
+		newRegistryImport(a), newRegistryLs(a), newRegistryQuarantine(a), newRegistryAdmit(a), newRegistrySetPassword(a))
 }
 
-func newRegistryImport(a *app) *cobra.Command {
-	var form string
-	var data dataOptions
-	cmd := &cobra.Command{
-		Use:   "import FILE",
-		Short: "Import devices from a CSV file",
-		Long: `Validate the whole file first; if anything in it is wrong, list every fault with file, line and column, change nothing and exit 2.
+const registryImportHelp = `Validate the whole file first; if anything in it is wrong, list every fault with file, line and column, change nothing and exit 2.
 Then write the devices that are new or changed to the registry topic and, because results depend on them, to the journal.
 Devices that the file does not name stay as they are.
 
-The file is CSV (RFC 4180, UTF-8); its first line names these columns, in any order:
+The file is CSV (RFC 4180, UTF-8); its first line names the columns, in any order. These must be there:
 
   mn                   device id as in its frames, unique
   pw                   password as in its frames; empty: not checked
@@ -68,7 +94,28 @@ The file is CSV (RFC 4180, UTF-8); its first line names these columns, in any or
   minute_interval_min  minutes between minute records: a divisor of 60 up to 30
   realtime_interval_s  seconds between real-time records, 5..3600; 0: none are sent
   offline_after_s      seconds without a frame until the device is offline, 60..86400
-  tail                 strict, or tolerant: frames may end in LF, CR or nothing`,
+  tail                 strict, or tolerant: frames may end in LF, CR or nothing
+
+These may be left out; what the registry has in them then stays. In a column that is there, an empty field is none, no, or the default:
+
+  pw_next              second password, accepted beside pw while the device is moved to it
+  networks             address prefixes that it may connect from, separated by spaces: 10.1.0.0/16 2001:db8::/32
+  cert_name            DNS name or common name of the TLS client certificate that it must show
+  edition              2005, 2017, 2025 or surface-water; empty: as its frames say
+  crc                  modbus, modbus-swapped, ccitt or none; empty: the standard's
+  period_end           yes: the DataTime of 2051, 2061 and 2031 is the end of the period
+  scales               factors sent in another unit, with the power of ten that corrects them: a34004:-3 a34002:-3
+  over_time_s          answer timeout of requests in seconds, 1..3600
+  re_count             how often a request is sent again, 1..99
+  set_up               yes: check the clock and set the intervals when it connects`
+
+func newRegistryImport(a *app) *cobra.Command {
+	var form string
+	var data dataOptions
+	cmd := &cobra.Command{
+		Use:     "import FILE",
+		Short:   "Import devices from a CSV file",
+		Long:    registryImportHelp,
 		Example: "  outfall registry import devices.csv\n  outfall registry import devices.csv --config outfall.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,7 +123,7 @@ The file is CSV (RFC 4180, UTF-8); its first line names these columns, in any or
 			if err != nil {
 				return usagef("registry: %w", err)
 			}
-			devices, err := registryfile.Parse(args[0], src)
+			file, err := registryfile.Parse(args[0], src)
 			if err != nil {
 				return &codedError{exitUsage, err}
 			}
@@ -90,7 +137,7 @@ The file is CSV (RFC 4180, UTF-8); its first line names these columns, in any or
 				return err
 			}
 			defer access.close()
-			res, err := importDevices(cmd.Context(), access.cluster, devices)
+			res, err := importDevices(cmd.Context(), access.cluster, file)
 			if err != nil {
 				return err
 			}
@@ -129,17 +176,13 @@ func newRegistryLs(a *app) *cobra.Command {
 }
 
 func printDevice(p *printer, d telemetry.Device) error {
-	row := deviceRow{d.MN, d.PW != "", d.Outlet, d.OutletName, d.Enterprise, d.Region, d.Medium, d.MinuteInterval, d.RealtimeInterval, d.OfflineAfter,
-		d.TolerantTail}
-	tail, password := "CRLF", "no"
+	row := newDeviceRow(&d)
+	tail := "CRLF"
 	if d.TolerantTail {
 		tail = "any"
 	}
-	if row.Password {
-		password = "yes"
-	}
 	return p.row(row, d.MN, d.Outlet, d.OutletName, d.Enterprise, d.Region, d.Medium, fmt.Sprintf("%d min", d.MinuteInterval),
-		fmt.Sprintf("%d s", d.RealtimeInterval), fmt.Sprintf("%d s", d.OfflineAfter), tail, password)
+		fmt.Sprintf("%d s", d.RealtimeInterval), fmt.Sprintf("%d s", d.OfflineAfter), tail, row.passwords())
 }
 
 // readRegistry is the newest record of every MN in the registry topic, without removed devices.
@@ -172,14 +215,24 @@ func sortedDevices(byMN map[string]telemetry.Device) []telemetry.Device {
 	return all
 }
 
-// importDevices writes the devices that differ from the registry, each first to the journal and then to the registry topic: should the
-// process end between the two, the next import sees the difference again and repeats both, which changes nothing twice.
-func importDevices(ctx context.Context, cluster *broker.Cluster, devices []telemetry.Device) (importResult, error) {
-	var res importResult
+// importDevices writes the devices of a file that differ from the registry.
+func importDevices(ctx context.Context, cluster *broker.Cluster, file *registryfile.File) (importResult, error) {
 	have, err := readRegistry(ctx, cluster)
 	if err != nil {
-		return res, err
+		return importResult{}, err
 	}
+	for i := range file.Devices {
+		if old, known := have[file.Devices[i].MN]; known {
+			file.Keep(&file.Devices[i], &old)
+		}
+	}
+	return writeDevices(ctx, cluster, have, file.Devices)
+}
+
+// writeDevices writes the devices that differ from what the registry has, each first to the journal and then to the registry topic: should
+// the process end between the two, the next import sees the difference again and repeats both, which changes nothing twice.
+func writeDevices(ctx context.Context, cluster *broker.Cluster, have map[string]telemetry.Device, devices []telemetry.Device) (importResult, error) {
+	var res importResult
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	var journal, registry []*kgo.Record
 	for i := range devices {

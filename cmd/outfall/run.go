@@ -226,11 +226,11 @@ func importSample(ctx context.Context, cluster *broker.Cluster, w io.Writer) err
 		return err
 	}
 	if len(have) == 0 {
-		devices, err := registryfile.Parse("sample registry", sample.Registry)
+		file, err := registryfile.Parse("sample registry", sample.Registry)
 		if err != nil {
 			return err
 		}
-		res, err := importDevices(ctx, cluster, devices)
+		res, err := importDevices(ctx, cluster, file)
 		if err != nil {
 			return err
 		}

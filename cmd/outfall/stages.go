@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -46,6 +47,7 @@ type stages struct {
 //	sink     points -> InfluxDB
 //	stream   journal -> points, alarms, findings, status
 //	devices  the registry topic, for ingest
+//	downlink commands -> devices
 //	ingest   connections -> journal
 func startStages(sup *supervisor, cfg *Config, cluster *broker.Cluster, roles map[string]bool, log zerolog.Logger) (*stages, error) {
 	s := &stages{}
@@ -84,11 +86,19 @@ func startStages(sup *supervisor, cfg *Config, cluster *broker.Cluster, roles ma
 			return nil, err
 		}
 		sup.closeLast("publisher", stopSlack, func() error { publisher.Close(); return nil })
-		s.intake = ingest.NewIntake(cfg.Ingest, s.devices, publisher, metrics, log)
+		commands, err := ingest.NewKafkaCommands(cluster, barrier, log)
+		if err != nil {
+			return nil, err
+		}
+		sup.closeLast("commands", stopSlack, func() error { commands.Close(); return nil })
+		downlink := ingest.NewDownlink(cfg.Ingest.Downlink, cfg.Ingest.Gateway, s.devices, publisher, commands, metrics, log)
+		sup.run("downlink", 2*stopSlack, downlink.Run)
+		s.intake = ingest.NewIntake(cfg.Ingest, s.devices, publisher, downlink, metrics, log)
+		s.admin.Handle("GET /sessions", http.HandlerFunc(s.intake.ServeSessions))
 		if s.server, err = tcp.Listen(cfg.TCP, s.intake, metrics, log); err != nil {
 			return nil, err
 		}
-		sup.run(roleIngest, cfg.TCP.DrainTimeout+stopSlack, s.server.Run)
+		sup.run(roleIngest, cfg.TCP.StopTime()+stopSlack, s.server.Run)
 	}
 	return s, nil
 }

@@ -10,10 +10,11 @@ import (
 )
 
 func TestRegistry(t *testing.T) {
-	devices, err := registryfile.Parse("registry.csv", Registry)
+	file, err := registryfile.Parse("registry.csv", Registry)
 	if err != nil {
 		t.Fatal(err)
 	}
+	devices := file.Devices
 	if !bytes.Equal(registryfile.Format(devices), Registry) {
 		t.Error("registry.csv is not as Format writes it")
 	}
@@ -35,10 +36,11 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	devices, err := registryfile.Parse("registry.csv", Registry)
+	file, err := registryfile.Parse("registry.csv", Registry)
 	if err != nil {
 		t.Fatal(err)
 	}
+	devices := file.Devices
 	seen := map[telemetry.Statistic]bool{}
 	for i := range rs.Rules {
 		r := &rs.Rules[i]

@@ -60,9 +60,13 @@ func TestCorpusFrames(t *testing.T) {
 			fr, size, err := f.Next(c.raw, true)
 			var want Reason
 			switch {
+			case strings.Contains(c.notes, "crc-matches:modbus-swap"):
+				want = ReasonCRCModbusSwapped
+			case strings.Contains(c.notes, "crc-matches:modbus"):
+				want = ReasonCRCModbus
 			case c.expected == "bad-crc":
 				want = ReasonCRC
-			case c.expected == "bad-length", strings.Contains(c.notes, "length-not-4-digits"):
+			case c.expected == "bad-length", strings.Contains(c.notes, "length-not-4-digits") && !tolerant:
 				want = ReasonLength
 			case strings.Contains(c.notes, "tail-lf-only") && !tolerant:
 				want = ReasonTail
@@ -81,6 +85,9 @@ func TestCorpusFrames(t *testing.T) {
 			}
 			if string(fr.Raw) != string(c.raw) || fr.LowerCRC != strings.Contains(c.notes, "crc-lower-case") {
 				t.Errorf("%s: raw %q lower %t", c.id, fr.Raw, fr.LowerCRC)
+			}
+			if fr.UnpaddedLength != strings.Contains(c.notes, "length-not-4-digits") || fr.WrongLength {
+				t.Errorf("%s: %+v", c.id, fr)
 			}
 			var m Message
 			if err := m.Parse(fr.Data); err != nil || string(m.ST) != c.st || string(m.CN) != c.cn || len(m.MN) == 0 {

@@ -1,6 +1,9 @@
 package hj212
 
-import "bytes"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // A Pair is one "key=value" of the CP, both trimmed. Value is nil when there was no "=".
 type Pair struct{ Key, Value []byte }
@@ -48,6 +51,10 @@ type Group struct {
 	Values     [NumSuffixes]Value
 	Flag       []byte // data mark (数据标记); nil when absent
 	SampleTime []byte // nil when absent
+
+	key   uint64 // codeKey(Code)
+	have  uint16 // what is there: the Values, bit 1<<Suffix, haveFlag, haveSampleTime
+	stale uint16 // what an earlier Parse left behind, cleared by the end of this one unless set again
 }
 
 // grouper builds a Message's groups from its pairs in order.
@@ -56,29 +63,75 @@ type grouper struct {
 	dataTime []byte // of the current record
 	record   int    // index of the current record's first group
 	last     int    // group of the pair before, -1 when that belongs to none: what a "Flag=" without a factor marks
+	recent   int    // group that the record's pairs spoke of last; len(m.Groups) or more when there is none yet
+	seen     uint64 // which codes the record may have: a bit for each
 }
 
 // parseCP splits m.CP into Pairs, and Groups. Same-factor values make one group wherever they stand in the record; a further DataTime
 // starts a new record.
 func (m *Message) parseCP() {
 	g := grouper{m: m, last: -1}
-	for b := m.CP; len(b) > 0; {
-		var field []byte
-		field, b = nextPair(b)
-		if len(field) == 0 {
-			continue
-		}
-		key, value, ok := splitPair(field)
-		if !ok {
-			m.Quality |= BareField
-		}
-		m.Pairs = append(m.Pairs, Pair{key, value})
-		if hyphen := bytes.LastIndexByte(key, '-'); hyphen > 0 {
-			g.factor(bytes.TrimRight(key[:hyphen], "- "), trim(key[hyphen+1:]), value)
-		} else {
-			g.plain(key, value)
+	for at := uint(0); at < uint(len(m.CP)); {
+		at = g.plainFields(m.CP, at)
+		if at < uint(len(m.CP)) {
+			at = uint(len(m.CP) - len(g.anyField(m.CP[at:])))
 		}
 	}
+	for i := range m.Groups {
+		if group := &m.Groups[i]; group.stale&^group.have != 0 {
+			group.clear(group.stale &^ group.have)
+		}
+	}
+}
+
+// The bits of Group.have beside 1<<Suffix.
+const (
+	haveFlag       = 1 << NumSuffixes
+	haveSampleTime = haveFlag << 1
+)
+
+// clear takes out of the group what the bits of set stand for.
+func (g *Group) clear(set uint16) {
+	if set&haveFlag != 0 {
+		g.Flag = nil
+	}
+	if set&haveSampleTime != 0 {
+		g.SampleTime = nil
+	}
+	for set &= haveFlag - 1; set != 0; set &= set - 1 {
+		g.Values[bits.TrailingZeros16(set)] = Value{}
+	}
+}
+
+// anyField takes the first field of b and returns the rest.
+func (g *grouper) anyField(b []byte) (rest []byte) {
+	field, rest := nextPair(b)
+	if len(field) == 0 {
+		return rest
+	}
+	key, value, ok := splitPair(field)
+	if !ok {
+		g.m.Quality |= BareField
+	}
+	g.m.addPair(key, value)
+	if hyphen := bytes.LastIndexByte(key, '-'); hyphen > 0 {
+		g.factor(bytes.TrimRight(key[:hyphen], "- "), trim(key[hyphen+1:]), value)
+	} else {
+		g.plain(key, value)
+	}
+	return rest
+}
+
+// addPair appends a pair. Each part is stored where it stays: a struct built elsewhere is copied in units that wait for its parts' stores.
+func (m *Message) addPair(key, value []byte) {
+	n := len(m.Pairs)
+	if n == cap(m.Pairs) {
+		m.Pairs = append(m.Pairs, Pair{})
+	}
+	m.Pairs = m.Pairs[:n+1]
+	p := &m.Pairs[n]
+	p.Key = key
+	p.Value = value
 }
 
 // plain takes a pair whose key names no factor.
@@ -86,21 +139,28 @@ func (g *grouper) plain(key, value []byte) {
 	m := g.m
 	switch {
 	case equalFold(key, "DataTime"):
-		g.dataTime, g.last = value, -1
-		if m.DataTime != nil {
-			m.Quality |= LaterRecord
-			g.record = len(m.Groups)
-			return
-		}
-		m.DataTime = value
-		for i := range m.Groups { // factors may stand before their DataTime
-			m.Groups[i].DataTime = value
-		}
+		g.newRecord(value)
 	case equalFold(key, "Flag"):
 		m.Quality |= FactorlessFlag
-		if g.last >= 0 && m.Groups[g.last].Flag == nil {
+		if g.last >= 0 && m.Groups[g.last].have&haveFlag == 0 {
 			m.Groups[g.last].Flag = value
+			m.Groups[g.last].have |= haveFlag
 		}
+	}
+}
+
+// newRecord takes a DataTime.
+func (g *grouper) newRecord(dataTime []byte) {
+	m := g.m
+	g.dataTime, g.last = dataTime, -1
+	if m.DataTime != nil {
+		m.Quality |= LaterRecord
+		g.record, g.recent, g.seen = len(m.Groups), len(m.Groups), 0
+		return
+	}
+	m.DataTime = dataTime
+	for i := range m.Groups { // factors may stand before their DataTime
+		m.Groups[i].DataTime = dataTime
 	}
 }
 
@@ -113,13 +173,13 @@ func (g *grouper) factor(code, suffix, value []byte) {
 	kind, ok := parseSuffix(suffix)
 	switch {
 	case ok:
-		group := g.group(code, func(have *Group) bool { return have.Values[kind].Text == nil })
-		num, numeric := ParseDecimal(value)
-		group.Values[kind] = Value{Text: value, Num: num, Numeric: numeric}
+		group := g.free(code, 1<<kind)
+		group.Values[kind].Text = value
+		group.Values[kind].Num, group.Values[kind].Numeric = ParseDecimal(value)
 	case equalFold(suffix, "Flag"):
-		g.group(code, func(have *Group) bool { return have.Flag == nil }).Flag = value
+		g.free(code, haveFlag).Flag = value
 	case equalFold(suffix, "SampleTime"):
-		g.group(code, func(have *Group) bool { return have.SampleTime == nil }).SampleTime = value
+		g.free(code, haveSampleTime).SampleTime = value
 	default:
 		for _, known := range knownSuffixes {
 			if equalFold(suffix, known) {
@@ -130,23 +190,77 @@ func (g *grouper) factor(code, suffix, value []byte) {
 	}
 }
 
-// group is the factor's newest group in the record, or a new one when there is none or it is not free for what comes: a factor that
-// is repeated within a record is a reading of its own (seen with "-ID" of several instruments).
-func (g *grouper) group(code []byte, free func(*Group) bool) *Group {
+// free is the factor's group that is to get what bit stands for.
+func (g *grouper) free(code []byte, bit uint16) *Group {
+	group := g.group(code, codeKey(code))
+	if group.have&bit != 0 {
+		group = g.repeat(code, group.key)
+	}
+	group.have |= bit
+	return group
+}
+
+// codeKey is the code's first eight bytes, a hyphen behind them if there are less: the word that a plain field begins with. Codes of less
+// than eight bytes are equal if their length and their keys are.
+func codeKey(code []byte) uint64 {
+	w := word(code, 0)
+	if len(code) < 8 {
+		w |= '-' << (8 * uint(len(code)))
+	}
+	return w
+}
+
+// is reports whether the group's code is code, whose key is key.
+func (g *Group) is(code []byte, key uint64) bool {
+	return g.key == key && len(g.Code) == len(code) && (len(code) < 8 || bytes.Equal(g.Code, code))
+}
+
+// group is the factor's newest group in the record, or a new one when there is none.
+func (g *grouper) group(code []byte, key uint64) *Group {
+	if g.seen&seenBit(key) == 0 {
+		return g.add(code, key)
+	}
 	m := g.m
+	if i := g.recent; i < len(m.Groups) && m.Groups[i].is(code, key) {
+		g.last = i
+		return &m.Groups[i]
+	}
 	for i := len(m.Groups) - 1; i >= g.record; i-- {
-		if bytes.Equal(m.Groups[i].Code, code) {
-			if free(&m.Groups[i]) {
-				g.last = i
-				return &m.Groups[i]
-			}
-			m.Quality |= RepeatedFactor
-			break
+		if m.Groups[i].is(code, key) {
+			g.last, g.recent = i, i
+			return &m.Groups[i]
 		}
 	}
-	g.last = len(m.Groups)
-	m.Groups = append(m.Groups, Group{Code: code, DataTime: g.dataTime})
-	return &m.Groups[g.last]
+	return g.add(code, key)
+}
+
+// seenBit is the bit of grouper.seen for a code. Most factors are new to the record when they are not the one before, which this tells
+// without a look at the others.
+func seenBit(key uint64) uint64 { return 1 << (key * 0x9E3779B97F4A7C15 >> 58) }
+
+// repeat is a further group of a factor whose newest one is not free for what comes: a factor that is repeated within a record is a
+// reading of its own (seen with "-ID" of several instruments).
+func (g *grouper) repeat(code []byte, key uint64) *Group {
+	g.m.Quality |= RepeatedFactor
+	return g.add(code, key)
+}
+
+// add appends a group.
+func (g *grouper) add(code []byte, key uint64) *Group {
+	m := g.m
+	n := len(m.Groups)
+	if n == cap(m.Groups) {
+		m.Groups = append(m.Groups, Group{})
+	}
+	m.Groups = m.Groups[:n+1]
+	// The Values are large, and the next frame mostly has those that the last one had: only what is not set again is cleared.
+	group := &m.Groups[n]
+	group.Code = code
+	group.DataTime = g.dataTime
+	group.key, group.have, group.stale = key, 0, group.stale|group.have
+	g.last, g.recent = n, n
+	g.seen |= seenBit(key)
+	return group
 }
 
 // parseSuffix reads a value suffix, case apart.

@@ -1,7 +1,6 @@
 package hj212
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -38,22 +37,6 @@ var vectors = []struct {
 	{"V23 check string; CRC-16/MODBUS has 4B37", "123456789", 0x2F80},
 }
 
-// slowCRC is annex A, step by step.
-func slowCRC(data []byte) uint16 {
-	r := uint16(0xFFFF)
-	for _, b := range data {
-		r = r>>8 ^ uint16(b)
-		for range 8 {
-			low := r & 1
-			r >>= 1
-			if low == 1 {
-				r ^= 0xA001
-			}
-		}
-	}
-	return r
-}
-
 func TestCRCVectors(t *testing.T) {
 	lengths := map[string]int{"V1 annex A 2017; its prose misprints 1C08": 101, "V2 annex A 2025": 87, "V18 UTF-8": 152, "V19 GBK": 148}
 	for _, v := range vectors {
@@ -77,17 +60,5 @@ func TestCRCIsAnnexA(t *testing.T) {
 		if got, want := CRC(data), slowCRC(data); got != want {
 			t.Fatalf("CRC(%x) = %04X, want %04X", data, got, want)
 		}
-	}
-}
-
-func BenchmarkCRC(b *testing.B) {
-	for _, n := range []int{87, 344, 1024} {
-		data := make([]byte, n)
-		b.Run(fmt.Sprintf("bytes=%d", n), func(b *testing.B) {
-			b.SetBytes(int64(n))
-			for b.Loop() {
-				CRC(data)
-			}
-		})
 	}
 }

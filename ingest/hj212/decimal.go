@@ -15,6 +15,40 @@ const maxExponent = 100_000
 // "-", "null", "NaN", hex) and for a number that Decimal cannot hold exactly: zeros aside, more than 18 to 19 digits, or an exponent
 // outside -128..127. Nothing is ever rounded.
 func ParseDecimal(text []byte) (d Decimal, ok bool) {
+	if d, ok = plainDecimal(text); ok {
+		return d, true
+	}
+	return anyDecimal(text)
+}
+
+// plainDecimal reads what anyDecimal does as long as it is digits and at most one point, too few to overflow; ok is false for the rest.
+func plainDecimal(text []byte) (d Decimal, ok bool) {
+	const most = 19 // 18 digits and the point
+	var mant uint64
+	point := len(text)
+	for i, c := range text {
+		digit := uint64(c - '0')
+		if digit > 9 {
+			if c != '.' || point < len(text) {
+				return Decimal{}, false
+			}
+			point = i
+			continue
+		}
+		mant = mant*10 + digit
+	}
+	exp := 0
+	if point < len(text) {
+		exp = point + 1 - len(text)
+	}
+	if len(text) > most || len(text) == most && exp == 0 && point == len(text) || len(text) < 2 && point < len(text) || len(text) == 0 {
+		return Decimal{}, false
+	}
+	return Decimal{Mant: int64(mant), Exp: int8(exp)}, true
+}
+
+// anyDecimal reads every form.
+func anyDecimal(text []byte) (d Decimal, ok bool) {
 	i, neg := 0, false
 	if len(text) > 0 && (text[0] == '+' || text[0] == '-') {
 		i, neg = 1, text[0] == '-'

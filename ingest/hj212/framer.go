@@ -23,9 +23,18 @@ const (
 // Framer finds frames in a byte stream (HJ 212-2017 6.3.1, table 2): "##", four digits, the data segment, four hex digits of CRC,
 // CR LF. The zero value is strict. It has no state and may be shared.
 type Framer struct {
-	// Tolerant accepts any blank tail (CR, LF, space, tab, in any number) or none. A frame is then complete with its CRC, so a sender
-	// that leaves the tail out gets its answer at once.
+	// Tolerant accepts what devices in the field get wrong around a right segment:
+	//
+	//	tail    any blanks (CR, LF, space, tab, in any number) or none. A frame is complete with its CRC, so a sender that leaves the tail
+	//	        out gets its answer at once
+	//	length  less than four digits, "##81QN="; or a number that is not the segment's (it counts characters, or the CRC too), when the
+	//	        text tells the segment: to an "&&" that four hex digits follow, which are its right CRC, and after these a line end, the next
+	//	        frame or the end of the stream
 	Tolerant bool
+	// CRC is how the sender computes its CRC; the zero value is the standard's way. Under DialectNone any four bytes but CR, LF and '#' are
+	// right where the length fits: where CR LF follows them; tolerant, where the segment's closing "&&" is in front of them, or a blank,
+	// a '#' or the end of the stream follows. A frame behind a wrong length is then found only after the bytes that it announces.
+	CRC Dialect
 	// MaxData is the longest data segment accepted, 1..9999 bytes; 0 is DefaultMaxData. A longer one is refused as ReasonLength.
 	MaxData int
 }
@@ -35,6 +44,24 @@ type Frame struct {
 	Raw      []byte // from "##" to the tail
 	Data     []byte // the data segment, 0..MaxData bytes
 	LowerCRC bool   // the CRC was sent in lower-case hex
+
+	// WrongLength says that the length field does not count the segment's bytes; UnpaddedLength, that it has less than four digits. Both
+	// are accepted by a tolerant Framer only.
+	WrongLength, UnpaddedLength bool
+}
+
+// Quality is what the envelope adds to the Quality of the Message within.
+func (fr *Frame) Quality() (q Quality) {
+	if fr.LowerCRC {
+		q |= LowerCRC
+	}
+	if fr.WrongLength {
+		q |= WrongLength
+	}
+	if fr.UnpaddedLength {
+		q |= UnpaddedLength
+	}
+	return q
 }
 
 // MaxBuffer is the number of bytes at and above which Next always consumes: what a connection's buffer has to hold.
@@ -64,6 +91,9 @@ func (f Framer) maxSegment() int {
 // that come later lie in front of the next frame, and size counts them there. When nothing follows them (at eof, or after 64
 // of them) Next consumes them with err == nil and fr.Raw == nil: nothing to deliver, nothing refused.
 func (f Framer) Next(buf []byte, eof bool) (fr Frame, size int, err error) {
+	if size = f.plain(buf, &fr); size > 0 {
+		return fr, size, nil
+	}
 	blank := 0
 	if f.Tolerant {
 		if blank = blanks(buf); blank > maxBlank || blank == len(buf) && eof {
@@ -82,6 +112,40 @@ func (f Framer) Next(buf []byte, eof bool) (fr Frame, size int, err error) {
 	return fr, size, nil
 }
 
+// plain takes the frame that buf begins with if it is one without any question: whole, padded, its CRC right, CR LF behind it and no
+// '#' within; tolerant, also no LF within and no blank behind. Nearly all are. size is 0 when there is a question: the general way, which
+// gives the same for plain frames too, answers it.
+func (f Framer) plain(buf []byte, fr *Frame) (size int) {
+	const least = headLen + crcLen + tailLen
+	if len(buf) < least || buf[0] != '#' || buf[1] != '#' || f.CRC == DialectNone {
+		return 0
+	}
+	length := 0
+	for _, c := range buf[2:headLen] {
+		if c -= '0'; c > 9 {
+			return 0
+		}
+		length = length*10 + int(c)
+	}
+	size = length + least
+	if length > f.maxSegment() || len(buf) < size || buf[size-2] != '\r' || buf[size-1] != '\n' || f.Tolerant && blanks(buf[size:]) > 0 {
+		return 0
+	}
+	end := size - tailLen
+	data := buf[headLen : end-crcLen]
+	if bytes.IndexByte(data, '#') >= 0 || f.Tolerant && bytes.IndexByte(data, '\n') >= 0 {
+		return 0
+	}
+	lower, good := f.check(data, buf[end-crcLen:end])
+	if !good {
+		return 0
+	}
+	fr.Raw = buf[:size]
+	fr.Data = data
+	fr.LowerCRC = lower
+	return size
+}
+
 // first is Next without the blanks in front.
 func (f Framer) first(buf []byte, eof bool, fr *Frame) (size int, perr *ParseError) {
 	if len(buf) == 0 {
@@ -90,27 +154,51 @@ func (f Framer) first(buf []byte, eof bool, fr *Frame) (size int, perr *ParseErr
 	if i, _ := findHead(buf, 0); i > 0 || len(buf) == 1 {
 		return f.junk(buf, 0, eof, false, ParseError{ReasonGarbage, 0, "bytes outside a frame"})
 	}
-	length, digits := 0, 2
-	for ; digits < headLen && digits < len(buf); digits++ {
-		c := buf[digits]
-		if c < '0' || c > '9' {
-			return f.junk(buf, 2, eof, true, ParseError{ReasonLength, digits, "length field is not four digits"})
-		}
-		length = length*10 + int(c-'0')
+	h := f.head(buf)
+	switch {
+	case h.bad && f.Tolerant:
+		return f.junk(buf, 2, eof, true, ParseError{ReasonLength, h.at, "length field is no number"})
+	case h.bad:
+		return f.junk(buf, 2, eof, true, ParseError{ReasonLength, h.at, "length field is not four digits"})
+	case h.at == 0:
+		return f.half(buf, h, eof, fr)
 	}
-	if digits < headLen {
-		return half(buf, -1, eof)
-	}
-	if limit := f.maxSegment(); length > limit {
-		detail := "length " + strconv.Itoa(length) + " announced, at most " + strconv.Itoa(limit) + " accepted"
+	if limit := f.maxSegment(); h.length > limit {
+		detail := "length " + strconv.Itoa(h.length) + " announced, at most " + strconv.Itoa(limit) + " accepted"
 		return f.junk(buf, 2, eof, true, ParseError{ReasonLength, 2, detail})
 	}
-	return f.frame(buf, length, eof, fr)
+	return f.frame(buf, h, eof, fr)
 }
 
-// frame judges buf, which begins with a well-formed head that announces length bytes.
-func (f Framer) frame(buf []byte, length int, eof bool, fr *Frame) (size int, perr *ParseError) {
-	end := headLen + length + crcLen
+// A head is what stands in front of a data segment.
+type head struct {
+	length int  // as announced, 0..9999
+	at     int  // where the segment begins; 0 when more bytes are needed; where the fault is when bad
+	bad    bool // no length field
+}
+
+// end is the first byte behind the CRC, by the length announced.
+func (h head) end() int { return h.at + h.length + crcLen }
+
+// head reads the head that buf begins with. A tolerant one may have less than four digits.
+func (f Framer) head(buf []byte) (h head) {
+	for i := 2; i < headLen; i++ {
+		if i == len(buf) {
+			return head{}
+		}
+		c := buf[i]
+		if c < '0' || c > '9' {
+			return head{length: h.length, at: i, bad: !f.Tolerant || i == 2}
+		}
+		h.length = h.length*10 + int(c-'0')
+	}
+	h.at = headLen
+	return h
+}
+
+// frame judges buf, which begins with the head h, whose length is within the limit.
+func (f Framer) frame(buf []byte, h head, eof bool, fr *Frame) (size int, perr *ParseError) {
+	end := h.end()
 	// The frame is decided at byte number undecided+1. A good frame within it that is complete before then wins, in every cut of the
 	// stream: either it was found while this one was waited for, or it is found now.
 	undecided, decided, good := len(buf), false, false
@@ -118,32 +206,34 @@ func (f Framer) frame(buf []byte, length int, eof bool, fr *Frame) (size int, pe
 	var tail int
 	if len(buf) >= end {
 		undecided, decided = end-1, true
-		lower, good = checkCRC(buf[headLen:end-crcLen], buf[end-crcLen:end])
-		if good && !f.Tolerant {
+		lower, good = f.check(buf[h.at:end-crcLen], buf[end-crcLen:end])
+		switch {
+		case !good:
+		case !f.Tolerant:
 			tail, decided = lineEnd(buf[end:], eof)
 			undecided = end + min(len(buf)-end, 1)
 			if decided {
 				undecided = end + min(tail, 1)
 			}
+		case f.CRC == DialectNone && !isClosed(buf[h.at:end-crcLen]):
+			good, decided = followed(buf[end:], eof)
+			undecided = end
 		}
 	}
-	if p := f.inner(buf[:undecided]); p > 0 {
-		detail := "a whole frame begins within the " + strconv.Itoa(length) + " bytes announced"
-		return p, &ParseError{ReasonLength, p, detail}
+	if size, perr, done := f.within(buf, undecided, h, fr); done {
+		return size, perr
 	}
 	switch {
 	case !decided && len(buf) < end:
-		return half(buf, length, eof)
+		return f.half(buf, h, eof, fr)
 	case !decided:
 		return 0, nil
 	case !good:
-		return f.badCRC(buf, length, eof)
+		return f.badCRC(buf, h, eof, fr)
 	case f.Tolerant:
-		size = end + blanks(buf[end:])
-		*fr = Frame{Raw: buf[:end+noteTail(buf[end:size])], Data: buf[headLen : end-crcLen], LowerCRC: lower}
-		return size, nil
+		return f.take(buf, h, h.length, lower, fr), nil
 	case tail == tailLen && buf[end] == '\r' && buf[end+1] == '\n':
-		*fr = Frame{Raw: buf[:end+tailLen], Data: buf[headLen : end-crcLen], LowerCRC: lower}
+		*fr = Frame{Raw: buf[:end+tailLen], Data: buf[h.at : end-crcLen], LowerCRC: lower}
 		return end + tailLen, nil
 	}
 	perr = &ParseError{ReasonTail, end, "no CR LF after the CRC"}
@@ -153,27 +243,53 @@ func (f Framer) frame(buf []byte, length int, eof bool, fr *Frame) (size int, pe
 	return end + tail, perr
 }
 
-// inner finds the frame within buf, after its first two bytes, that is complete first, and returns where it begins; 0 if there is none.
-// Complete first, not first to begin: that is the one that a reader of the growing buffer sees.
-func (f Framer) inner(buf []byte) (begin int) {
+// take delivers the tolerant frame at buf's begin whose segment has n bytes.
+func (f Framer) take(buf []byte, h head, n int, lower bool, fr *Frame) (size int) {
+	end := h.at + n + crcLen
+	size = end + blanks(buf[end:])
+	*fr = Frame{
+		Raw: buf[:end+noteTail(buf[end:size])], Data: buf[h.at : h.at+n],
+		LowerCRC: lower, WrongLength: n != h.length, UnpaddedLength: h.at != headLen,
+	}
+	return size
+}
+
+// within looks for what is complete within buf's first bytes, before the frame that h announces is decided: another frame, or, tolerant,
+// this one by its text. The one that is complete first counts: a reader of the growing buffer sees it first.
+func (f Framer) within(buf []byte, undecided int, h head, fr *Frame) (size int, perr *ParseError, done bool) {
+	if f.CRC == DialectNone {
+		return 0, nil, false // nothing tells a frame within from a text that mentions one
+	}
+	begin, first := f.inner(buf[:undecided])
+	if f.Tolerant {
+		if n, lower, ok := f.line(buf[:min(undecided, first)], h); ok {
+			return f.take(buf, h, n, lower, fr), nil, true
+		}
+	}
+	if begin == 0 {
+		return 0, nil, false
+	}
+	if n, lower, ok := f.byText(buf[:begin], h); ok {
+		return f.take(buf, h, n, lower, fr), nil, true
+	}
+	detail := "a whole frame begins within the " + strconv.Itoa(h.length) + " bytes announced"
+	return begin, &ParseError{ReasonLength, begin, detail}, true
+}
+
+// inner finds the frame within buf, after its first two bytes, that is complete first. begin is where it begins, 0 if there is none; done
+// where it is complete, beyond buf if there is none.
+func (f Framer) inner(buf []byte) (begin, done int) {
 	first, tried, limit := len(buf)+1, 0, f.maxSegment()
 	for i, whole := findHead(buf, 2); whole && tried < maxInner; i, whole = findHead(buf, i+2) {
-		if i+headLen > len(buf) {
+		h := f.head(buf[i:])
+		if h.at == 0 {
 			break
 		}
-		length := 0
-		for _, c := range buf[i+2 : i+headLen] {
-			if c < '0' || c > '9' {
-				length = limit + 1
-				break
-			}
-			length = length*10 + int(c-'0')
-		}
-		if length > limit {
+		if h.bad || h.length > limit {
 			continue
 		}
 		tried++
-		end := i + headLen + length + crcLen
+		end := i + h.end()
 		done := end
 		if !f.Tolerant {
 			done += tailLen
@@ -181,17 +297,23 @@ func (f Framer) inner(buf []byte) (begin int) {
 		if done >= first || done > len(buf) || !f.Tolerant && (buf[end] != '\r' || buf[end+1] != '\n') {
 			continue
 		}
-		if _, good := checkCRC(buf[i+headLen:end-crcLen], buf[end-crcLen:end]); good {
+		if _, good := f.check(buf[i+h.at:end-crcLen], buf[end-crcLen:end]); good {
 			begin, first = i, done
 		}
 	}
-	return begin
+	return begin, first
 }
 
-// checkCRC compares the four CRC digits as sent with the segment's CRC.
-func checkCRC(data, digits []byte) (lower, good bool) {
+// check compares the four CRC digits as sent with the segment's CRC.
+func (f Framer) check(data, digits []byte) (lower, good bool) {
 	crc, lower, ok := parseCRC(digits)
-	return lower, ok && crc == CRC(data)
+	switch f.CRC {
+	case DialectHJ:
+		return lower, ok && crc == CRC(data)
+	case DialectNone:
+		return lower, bytes.IndexAny(digits, "\r\n#") < 0
+	}
+	return lower, ok && crc == f.CRC.Sum(data)
 }
 
 // findHead finds the first "##" in buf at or after from that can open a frame, which is one that no third '#' follows. When buf ends

@@ -9,10 +9,12 @@ const standardData = 1024
 // long as it; the other slices belong to the Message and live until its next Parse. A field of the header is nil when absent and
 // empty when sent empty.
 type Message struct {
+	Text               []byte // the whole segment as sent; nil in a Message that Parse did not fill
 	QN, ST, CN, PW, MN []byte
 	Flag               FrameFlag
 	HasFlag            bool    // Flag was there and in 0..255
 	PNUM, PNO          int     // 1..9999; 0 when absent or odd
+	RF                 bool    // RF=1: sent again after the link was down (补传标识, HJ 212-2025)
 	CP                 []byte  // between the two "&&"; nil when there is no CP
 	DataTime           []byte  // the CP's first
 	Pairs              []Pair  // the whole CP in order
@@ -24,15 +26,26 @@ type Message struct {
 // makes it fail but holding no field at all: then the error is a *ParseError of ReasonSegment. Its slices are reused, so a warm
 // Message is parsed into without allocation.
 func (m *Message) Parse(data []byte) error {
-	*m = Message{Pairs: m.Pairs[:0], Groups: m.Groups[:0]}
+	pairs, groups := m.Pairs[:0], m.Groups[:0]
+	*m = Message{}
+	m.Text, m.Pairs, m.Groups = data, pairs, groups
 	if len(data) > standardData {
 		m.Quality |= Oversize
 	}
-	header, trailer := m.splitCP(data)
-	fields := m.header(header)
-	if n := m.header(trailer); n > 0 {
-		m.Quality |= FlagAfterCP
-		fields += n
+	fields, at, cp := m.plainHeader(data)
+	shut := len(data)
+	if cp {
+		shut = m.setCP(data, int(at)+len("CP=&&"))
+	} else {
+		var header int
+		header, shut = m.splitCP(data)
+		fields += m.header(data[at:max(header, int(at))])
+	}
+	if shut < len(data) {
+		if n := m.header(data[shut+len(closing):]); n > 0 {
+			m.Quality |= FlagAfterCP
+			fields += n
+		}
 	}
 	m.parseCP()
 	if fields == 0 && len(m.Pairs) == 0 && m.Quality&NoCP != 0 {
@@ -54,41 +67,49 @@ func (m *Message) Version() uint8 {
 	return Version2005
 }
 
-// splitCP sets m.CP and returns the header fields before and behind it.
-func (m *Message) splitCP(data []byte) (header, trailer []byte) {
-	open := bytes.Index(data, []byte("&&"))
+// splitCP sets m.CP, and returns where the header in front ends and where the CP does. Behind shut are the closing "&&" and what comes
+// after it, unless shut is len(data). Without a CP all is header and both are len(data).
+func (m *Message) splitCP(data []byte) (header, shut int) {
+	open := bytes.Index(data, []byte(closing))
 	if open < 0 {
 		return m.splitBareCP(data)
 	}
+	header = open
 	// "CP" and "=" may have blanks around them, and no separator in front ("Flag=5CP=", printed in HJ 212-2017 C.19).
-	header = bytes.TrimRight(data[:open], " =")
-	if n := len(header) - 2; n >= 0 && equalFold(header[n:], "CP") {
-		header = header[:n]
+	front := bytes.TrimRight(data[:open], " =")
+	if n := len(front) - 2; n >= 0 && equalFold(front[n:], "CP") {
+		header = n
 	} else {
-		header = data[:open]
 		m.Quality |= NoCP
 	}
-	body := data[open+2:]
-	m.CP = body
-	if end := bytes.LastIndex(body, []byte("&&")); end >= 0 {
-		m.CP, trailer = body[:end], body[end+2:]
-	} else {
-		m.Quality |= UnclosedCP
+	return header, m.setCP(data, open+len(closing))
+}
+
+// setCP sets m.CP, which begins at open, and returns where it ends.
+func (m *Message) setCP(data []byte, open int) (shut int) {
+	shut = len(data) - len(closing)
+	if shut < open || data[shut] != '&' || data[shut+1] != '&' {
+		if shut = bytes.LastIndex(data[open:], []byte(closing)); shut < 0 {
+			m.Quality |= UnclosedCP
+			shut = len(data) - open
+		}
+		shut += open
 	}
-	return header, trailer
+	m.CP = data[open:shut]
+	return shut
 }
 
 // splitBareCP looks for a CP without any "&&": it runs to the end of the segment.
-func (m *Message) splitBareCP(data []byte) (header, trailer []byte) {
+func (m *Message) splitBareCP(data []byte) (header, shut int) {
 	for i := 0; i+3 <= len(data); i++ {
 		if equalFold(data[i:i+3], "CP=") {
 			m.CP = data[i+3:]
 			m.Quality |= UnclosedCP
-			return data[:i], nil
+			return i, len(data)
 		}
 	}
 	m.Quality |= NoCP
-	return data, nil
+	return len(data), len(data)
 }
 
 // header reads fields up to the end of b and returns how many there were.
@@ -136,15 +157,23 @@ func (m *Message) field(key, value []byte) {
 		}
 		m.packets(&m.PNO, value)
 		return
+	case equalFold(key, "RF"):
+		m.backfill(value)
+		return
 	default:
 		m.Quality |= UnknownField
 		return
 	}
-	if *text != nil {
+	m.keep(text, value)
+}
+
+// keep sets one of the fields that are kept as sent.
+func (m *Message) keep(field *[]byte, value []byte) {
+	if *field != nil {
 		m.Quality |= RepeatedField
 		return
 	}
-	*text = value
+	*field = value
 }
 
 func (m *Message) flag(value []byte) {
@@ -171,11 +200,22 @@ func (m *Message) packets(field *int, value []byte) {
 	}
 }
 
+func (m *Message) backfill(value []byte) {
+	switch {
+	case m.RF || m.Quality&OddRF != 0:
+		m.Quality |= RepeatedField
+	case string(value) == "1":
+		m.RF = true
+	default:
+		m.Quality |= OddRF
+	}
+}
+
 // check sets the qualities that take more than one field to see.
 func (m *Message) check() {
 	if len(m.QN) == 0 {
 		m.Quality |= NoQN
-	} else if _, ok := ParseTime(m.QN); !ok || len(m.QN) != 17 {
+	} else if len(m.QN) != 17 || !isTime(m.QN) {
 		m.Quality |= OddQN
 	}
 	if m.PNUM == 0 {

@@ -64,7 +64,10 @@ func TestParseHeader(t *testing.T) {
 		{"CP not closed", "ST=39;CN=2051;Flag=4;CP=&&a34001-Avg=92;Flag=N", " 39 2051   4 0 0 [a34001-Avg=92;Flag=N]", "no_qn cp_not_closed flag_without_factor"},
 		{"CP without &&", "ST=39;CN=2051;Flag=4;CP=a=1;b=2", " 39 2051   4 0 0 [a=1;b=2]", "no_qn cp_not_closed"},
 		{"blanks around CP", "ST=39;Flag=4; CP = &&a=1&&", " 39    4 0 0 [a=1]", "no_qn"},
-		{"2025 backfill", "ST=31;Flag=9;RF=1;CP=&&&&", " 31    9 0 0 []", "no_qn unknown_field"},
+		{"2025 backfill", "ST=31;Flag=9;RF=1;CP=&&&&", " 31    9 0 0 []", "no_qn"},
+		{"RF 0", "ST=31;Flag=9;RF=0;CP=&&&&", " 31    9 0 0 []", "no_qn odd_rf"},
+		{"RF twice", "ST=31;Flag=9;RF=1;rf=0;CP=&&&&", " 31    9 0 0 []", "no_qn repeated_field"},
+		{"unknown field", "ST=31;Flag=9;AB=1;CP=&&&&", " 31    9 0 0 []", "no_qn unknown_field"},
 		{"field twice", "ST=31;ST=32;Flag=4;CP=&&&&", " 31    4 0 0 []", "no_qn repeated_field"},
 		{"key alone", "ST;Flag=4;CP=&&&&", "     4 0 0 []", "no_qn bare_field"},
 		{"&& without CP", "ST&&ST1=1&&", "     0 0 0 [ST1=1]", "no_qn no_flag no_cp bare_field"},
@@ -242,37 +245,10 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 		ok := true
 		n := testing.AllocsPerRun(20, func() {
 			ok = decodeFrame(Framer{}, c.raw, &m) && ok
-			reply = AppendNoticeAck(AppendDataAck(reply[:0], &m), &m)
+			reply = AppendNoticeAck(AppendDataAck(reply[:0], &m, DialectHJ), &m, DialectHJ)
 		})
 		if n != 0 || !ok {
 			t.Errorf("%s: %v allocations, decoded %t", c.id, n, ok)
 		}
 	}
-}
-
-func BenchmarkDecode(b *testing.B) {
-	var frames [][]byte
-	total := 0
-	for _, c := range corpus(b) {
-		if c.expected == "valid" && (c.cn == "2011" || c.cn == "2051") {
-			frames = append(frames, c.raw)
-			total += len(c.raw)
-		}
-	}
-	var m Message
-	for _, raw := range frames {
-		if !decodeFrame(Framer{}, raw, &m) {
-			b.Fatalf("%q is not decoded", raw)
-		}
-	}
-	b.SetBytes(int64(total / len(frames)))
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		decodeFrame(Framer{}, frames[i], &m)
-		if i++; i == len(frames) {
-			i = 0
-		}
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "frames/s")
 }

@@ -34,13 +34,16 @@ func TestParseDecimal(t *testing.T) {
 
 var number = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
 
-// FuzzDecimal: a Decimal is the very number that math/big reads, and only a number that does not fit is refused.
+// FuzzDecimal: a Decimal is the very number that math/big reads, and that of the reference; only a number that does not fit is refused.
 func FuzzDecimal(f *testing.F) {
 	for _, s := range []string{"7.10", "-.5", "1.0E-4", "9223372036854775808", "0.000", "100000000000000000000.00", "1e-129", "--", "1_0", "0b1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		d, ok := ParseDecimal([]byte(text))
+		if plain, plainOK := referenceDecimal([]byte(text)); d != plain || ok != plainOK {
+			t.Errorf("%q: %v %t, the reference %v %t", text, d, ok, plain, plainOK)
+		}
 		if !number.MatchString(text) {
 			if ok {
 				t.Errorf("%q is no number, got %v", text, d)
@@ -110,6 +113,30 @@ func TestAppendTime(t *testing.T) {
 		}
 		if got := string(AppendTime([]byte("x"), at.In(time.FixedZone("", -5*3600)))); got != "x"+text[:14] {
 			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
+// FuzzTime: the same instants as package time's calendar.
+func FuzzTime(f *testing.F) {
+	for _, s := range []string{"20160801085857223", "20240229", "00000229", "19000229000000", "201608012359", "2016080.", "20160801085860"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, ok := ParseTime([]byte(text))
+		if want, wantOK := referenceTime([]byte(text)); got != want || ok != wantOK || ok != isTime([]byte(text)) {
+			t.Errorf("%q: %v %t, want %v %t", text, got, ok, want, wantOK)
+		}
+	})
+}
+
+// TestEveryDate: the calendar of four centuries.
+func TestEveryDate(t *testing.T) {
+	for day := range 401 * 14 * 33 {
+		text := appendDigits(nil, 1600+day/33/14, 4)
+		text = appendDigits(appendDigits(text, day/33%14, 2), day%33, 2)
+		if _, want := referenceTime(text); isTime(text) != want {
+			t.Fatalf("%s: %t", text, !want)
 		}
 	}
 }

@@ -16,21 +16,24 @@ const (
 	NoCP                               // no CP field
 	UnclosedCP                         // an "&&" of the CP is missing
 	Oversize                           // segment above 1024 bytes
-	LowerCRC                           // CRC in lower-case hex; set by whoever has the Frame: m.Quality |= LowerCRC
-	UnknownField                       // a header field that no edition before 2025 has
+	LowerCRC                           // CRC in lower-case hex; from Frame.Quality: whoever has the Frame adds it to the Message's
+	UnknownField                       // a header field that no edition has
 	RepeatedField                      // a header field twice; the first counts
 	BareField                          // a field, in header or CP, without "="
 	UnknownSuffix                      // a factor suffix outside the standards' tables; the pair stays in Pairs
 	RepeatedFactor                     // the same value of a factor twice in one record: two groups
 	FactorlessFlag                     // a "Flag=" without a factor within the CP
 	LaterRecord                        // more than one DataTime in one CP
+	OddRF                              // RF is there and not 1, its only legal value (HJ 212-2025)
+	WrongLength                        // the length field is not the segment's, which was found by its text; from Frame.Quality
+	UnpaddedLength                     // the length field has less than four digits; from Frame.Quality
 	numQualities   = iota
 )
 
 var qualityNames = [numQualities]string{
 	"no_qn", "qn_not_timestamp", "no_flag", "odd_flag", "unknown_version", "packets_missing", "odd_packets", "pno_before_pnum",
 	"flag_after_cp", "no_cp", "cp_not_closed", "segment_over_1024", "crc_lower_case", "unknown_field", "repeated_field", "bare_field",
-	"unknown_suffix", "repeated_factor", "flag_without_factor", "several_records",
+	"unknown_suffix", "repeated_factor", "flag_without_factor", "several_records", "odd_rf", "length_wrong", "length_not_padded",
 }
 
 // Names lists the oddities in snake_case, in the order of the constants; nil for none.

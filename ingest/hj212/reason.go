@@ -12,9 +12,18 @@ const (
 	ReasonTail                      // no CR LF after a right CRC; strict framing only
 	ReasonHalf                      // the stream ended within a frame
 	ReasonSegment                   // a data segment without a single field
+
+	// The CRC is wrong under the framer's Dialect and right under another: the one that the device's registry entry should name.
+	ReasonCRCModbus
+	ReasonCRCModbusSwapped
+	ReasonCRCCCITT
+	ReasonCRCHJ
+	numReasons = iota + 1
 )
 
-var reasonNames = [...]string{"unknown", "garbage", "length", "crc", "tail", "half", "segment"}
+var reasonNames = [numReasons]string{
+	"unknown", "garbage", "length", "crc", "tail", "half", "segment", "crc_modbus", "crc_modbus_swapped", "crc_ccitt", "crc_hj",
+}
 
 // String is the reason in snake_case, as metrics and records carry it.
 func (r Reason) String() string {
@@ -26,7 +35,11 @@ func (r Reason) String() string {
 
 // Reasons lists every reason, so that each can have its metric series from the start. The slice is the caller's.
 func Reasons() []Reason {
-	return []Reason{ReasonGarbage, ReasonLength, ReasonCRC, ReasonTail, ReasonHalf, ReasonSegment}
+	all := make([]Reason, 0, numReasons-1)
+	for r := ReasonGarbage; r < numReasons; r++ {
+		all = append(all, r)
+	}
+	return all
 }
 
 // A ParseError is the sender's fault; trying again cannot help.

@@ -37,8 +37,8 @@ func (f Framer) junkEnd(buf []byte, from int, eof, line bool) (end int, known bo
 	return 0, false
 }
 
-// half judges a frame of which not all bytes are there: wait, or refuse at the end of the stream. length is -1 when not known.
-func half(buf []byte, length int, eof bool) (size int, perr *ParseError) {
+// half judges a frame of which not all bytes are there: wait, or settle at the end of the stream. h.at is 0 when the head is not whole.
+func (f Framer) half(buf []byte, h head, eof bool, fr *Frame) (size int, perr *ParseError) {
 	if !eof {
 		return 0, nil
 	}
@@ -46,15 +46,20 @@ func half(buf []byte, length int, eof bool) (size int, perr *ParseError) {
 	if i, whole := findHead(buf, 2); whole || i+2 == len(buf) {
 		size = i
 	}
-	if counted, ok := countSegment(buf[:size]); ok && length >= 0 {
-		return size, lengthError(length, counted)
+	if h.at > 0 {
+		if n, lower, ok := f.byText(buf[:size], h); ok {
+			return f.take(buf, h, n, lower, fr), nil
+		}
+		if counted, ok := countSegment(buf[:size], h.at); ok {
+			return size, lengthError(h.length, counted)
+		}
 	}
 	return size, &ParseError{ReasonHalf, size, "the stream ended within the frame"}
 }
 
-// badCRC refuses a frame whose CRC is not that of the bytes that its length announces. One of the two is wrong; the text tells which.
-func (f Framer) badCRC(buf []byte, length int, eof bool) (size int, perr *ParseError) {
-	end := headLen + length + crcLen
+// badCRC judges a frame whose CRC is not that of the bytes that its length announces. One of the two is wrong; the text tells which.
+func (f Framer) badCRC(buf []byte, h head, eof bool, fr *Frame) (size int, perr *ParseError) {
+	end := h.end()
 	size, whole := findHead(buf[:end], 2)
 	if size == end {
 		tail, known := lineEnd(buf[end:], eof)
@@ -67,18 +72,38 @@ func (f Framer) badCRC(buf []byte, length int, eof bool) (size int, perr *ParseE
 			return 0, nil
 		}
 	}
-	if counted, ok := countSegment(buf[:size]); ok && counted != length {
-		return size, lengthError(length, counted)
+	if n, lower, ok := f.byText(buf[:size], h); ok {
+		return f.take(buf, h, n, lower, fr), nil
+	}
+	data, digits := buf[h.at:end-crcLen], buf[end-crcLen:end]
+	crc, _, hex := parseCRC(digits)
+	if hex {
+		if other, ok := f.CRC.other(data, crc); ok {
+			return size, &ParseError{other.reason(), end - crcLen, f.crcDetail(crc, data) + ", right for " + other.String()}
+		}
+	}
+	if counted, ok := countSegment(buf[:size], h.at); ok && counted != h.length {
+		return size, lengthError(h.length, counted)
 	}
 	if whole && isHead(buf[size:end]) {
-		detail := "another frame begins within the " + strconv.Itoa(length) + " bytes announced"
+		detail := "another frame begins within the " + strconv.Itoa(h.length) + " bytes announced"
 		return size, &ParseError{ReasonLength, size, detail}
 	}
 	detail := "CRC is not four hex digits"
-	if crc, _, ok := parseCRC(buf[end-crcLen : end]); ok {
-		detail = string(appendHex(append(appendHex([]byte("CRC "), crc), " sent, "...), CRC(buf[headLen:end-crcLen]))) + " computed"
+	switch {
+	case f.CRC == DialectNone:
+		detail = "no frame ends where the length leads"
+	case hex:
+		detail = f.crcDetail(crc, data)
 	}
 	return size, &ParseError{ReasonCRC, end - crcLen, detail}
+}
+
+// crcDetail names both CRCs.
+func (f Framer) crcDetail(sent uint16, data []byte) string {
+	text := appendHex([]byte("CRC "), sent)
+	text = appendHex(append(text, " sent, "...), f.CRC.Sum(data))
+	return string(text) + " computed"
 }
 
 // lengthError names both lengths.
@@ -86,11 +111,47 @@ func lengthError(announced, counted int) *ParseError {
 	return &ParseError{ReasonLength, 2, "length " + strconv.Itoa(announced) + " announced, " + strconv.Itoa(counted) + " counted"}
 }
 
-// countSegment tells how long the segment of a refused frame is by its text: to the last "&&" that four hex digits follow, and
+// byText reports whether a tolerant framer takes the frame with the head h, within span, by its text, and its segment's length.
+func (f Framer) byText(span []byte, h head) (n int, lower, ok bool) {
+	if !f.Tolerant {
+		return 0, false, false
+	}
+	n, ok = countSegment(span, h.at)
+	if !ok || n > f.maxSegment() {
+		return 0, false, false
+	}
+	end := h.at + n
+	lower, ok = f.check(span[h.at:end], span[end:end+crcLen])
+	return n, lower, ok
+}
+
+// line is byText for the first line within buf that makes a whole frame of it.
+func (f Framer) line(buf []byte, h head) (n int, lower, ok bool) {
+	from := h.at
+	for tried := 0; tried < maxInner; {
+		k := bytes.IndexByte(buf[min(from, len(buf)):], '\n')
+		if k < 0 {
+			return 0, false, false
+		}
+		from += k + 1
+		text := bytes.TrimSuffix(buf[:from-1], []byte("\r"))
+		if end := len(text) - crcLen; end >= h.at && bytes.HasSuffix(text[h.at:end], []byte(closing)) {
+			tried++
+			if n, lower, ok = f.byText(text, h); ok {
+				return n, lower, true
+			}
+		}
+	}
+	return 0, false, false
+}
+
+const closing = "&&" // of the CP, and so of the segment
+
+// countSegment tells how long the segment that begins at at is by its text: to the last "&&" of the span that four hex digits follow, and
 // after these the end of the span or of the line. ok is false when there is no such place.
-func countSegment(span []byte) (n int, ok bool) {
-	i := bytes.LastIndex(span, []byte("&&"))
-	if i < headLen {
+func countSegment(span []byte, at int) (n int, ok bool) {
+	i := bytes.LastIndex(span, []byte(closing))
+	if i < at {
 		return 0, false
 	}
 	i += 2
@@ -98,7 +159,21 @@ func countSegment(span []byte) (n int, ok bool) {
 		return 0, false
 	}
 	_, _, hex := parseCRC(span[i : i+crcLen])
-	return i - headLen, hex
+	return i - at, hex
+}
+
+// isClosed reports whether a segment ends with the "&&" of a CP that another one opens.
+func isClosed(data []byte) bool {
+	return bytes.HasSuffix(data, []byte(closing)) && bytes.Contains(data[:len(data)-len(closing)], []byte(closing))
+}
+
+// followed reports whether rest, behind the bytes that a length announces, looks like the end of a frame; known is false when it takes a
+// byte to tell.
+func followed(rest []byte, eof bool) (ends, known bool) {
+	if len(rest) == 0 {
+		return eof, eof
+	}
+	return rest[0] == '#' || blanks(rest[:1]) == 1, true
 }
 
 // isHead reports whether b begins with "##" and four digits, as far as b goes.

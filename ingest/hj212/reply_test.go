@@ -38,13 +38,13 @@ func TestReplies(t *testing.T) {
 		m := parse(t, tt.upload)
 		for _, reply := range []struct {
 			want   string
-			append func([]byte, *Message) []byte
+			append func([]byte, *Message, Dialect) []byte
 		}{{tt.data, AppendDataAck}, {tt.notice, AppendNoticeAck}} {
 			if reply.want == "" {
 				continue
 			}
 			want := "before" + strings.TrimSuffix(reply.want, "\r\n") + "\r\n"
-			if got := string(reply.append([]byte("before"), m)); got != want {
+			if got := string(reply.append([]byte("before"), m, DialectHJ)); got != want {
 				t.Errorf("%s:\n got  %q\n want %q", tt.name, got, want)
 			}
 		}

@@ -13,8 +13,9 @@ import (
 func (s *Server) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	cn := gc.Context().(*conn)
 	now := time.Now()
-	cn.gc, cn.loop, cn.lastRead, cn.opened = gc, s.loopOf(gc.EventLoop()), now, true
-	cn.sess = s.intake.Open(cn.peer, now, cn)
+	cn.gc, cn.loop, cn.lastRead, cn.opened = gc, s.loopOf(gc.EventLoop()), s.since(now), true
+	cn.sess = s.intake.Open(*cn.peer, now, cn)
+	cn.remote, cn.peer = cn.peer.Addr, nil
 	cn.loop.add(cn)
 	return nil, gnet.None
 }
@@ -35,7 +36,7 @@ func (s *Server) loopOf(ev gnet.EventLoop) *loop {
 // OnTraffic implements gnet.EventHandler: there are new bytes.
 func (s *Server) OnTraffic(gc gnet.Conn) gnet.Action {
 	cn := gc.Context().(*conn)
-	cn.lastRead = time.Now()
+	cn.lastRead = s.now()
 	var cause ingest.Cause
 	if cn.wait != waitNone {
 		cause = cn.loop.account(cn)
@@ -69,10 +70,10 @@ func (s *Server) OnClose(gc gnet.Conn, _ error) gnet.Action {
 		}
 	}
 	cn.loop.remove(cn)
-	s.backlog.Add(int64(-cn.buffered))
-	s.live.Add(-1)
+	s.backlog.Add(-int64(cn.buffered))
+	s.forget(cn.from, false)
 	cn.sess.Close(cn.cause, unread, now)
-	s.log.Debug().Str("remote", cn.peer).Stringer("cause", cn.cause).Msg("connection closed")
+	s.log.Debug().Str("remote", cn.remote).Stringer("cause", cn.cause).Msg("connection closed")
 	return gnet.None
 }
 

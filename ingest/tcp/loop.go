@@ -15,51 +15,6 @@ import (
 // maxSpare is the longest completion queue that is kept for use again.
 const maxSpare = 4096
 
-// wait says why a connection's bytes are not taken at the moment.
-type wait uint8
-
-const (
-	waitNone wait = iota
-	waitRoom      // for room in the journal; the connection is in loop.waiting
-	waitAcks      // for the connection's own records under way
-)
-
-// A conn is one connection; it belongs to its event loop.
-type conn struct {
-	loop     *loop
-	gc       gnet.Conn
-	sess     *ingest.Session
-	peer     string
-	index    int       // in loop.conns
-	lastRead time.Time // last bytes, or the connection's begin
-	buffered int       // inbound bytes that count in Server.backlog
-	wait     wait
-	dirty    bool         // acks to write, in loop.dirty
-	opened   bool         // OnOpen was called
-	closed   bool         // OnClose was called
-	cause    ingest.Cause // why it is being closed; zero: the peer
-}
-
-// Completed implements ingest.Line.
-func (cn *conn) Completed(c *ingest.Completion) {
-	cn.loop.push(task{cn: cn, c: c})
-	cn.loop.srv.roomMade()
-}
-
-// Send implements ingest.Line.
-func (cn *conn) Send(frame []byte) { cn.loop.push(task{cn: cn, frame: frame}) }
-
-// Hangup implements ingest.Line.
-func (cn *conn) Hangup(cause ingest.Cause) { cn.loop.push(task{cn: cn, hangup: cause}) }
-
-// A task is what another goroutine asks of a connection's event loop: exactly one of the three.
-type task struct {
-	cn     *conn
-	c      *ingest.Completion
-	frame  []byte
-	hangup ingest.Cause
-}
-
 // A loop is what this package keeps for one gnet event loop.
 type loop struct {
 	srv *Server
@@ -76,6 +31,7 @@ type loop struct {
 	// Owned by the event loop.
 	spare   []task
 	conns   []*conn
+	due     []time.Duration // when the conn of the same index must be looked at, at the latest; since Server.epoch
 	dirty   []*conn
 	waiting []*conn // waitRoom, the longest first; closed ones among them
 	dead    int     // so many of waiting are closed
@@ -125,7 +81,7 @@ func (l *loop) sweep() (missed int) {
 			l.missed = 0
 			l.mu.Unlock()
 			l.srv.noteLag(time.Since(due))
-			l.expire(time.Now())
+			l.expire(l.srv.now())
 			return nil
 		}))
 	}
@@ -187,12 +143,16 @@ func (l *loop) perform(t task) {
 		if t.cn.sess.Settle(t.c) || t.cn.wait == waitAcks {
 			l.markDirty(t.cn)
 		}
-	case t.cn.closed:
 	case t.frame != nil:
-		t.cn.sess.Queue(t.frame)
-		l.markDirty(t.cn)
+		t.cn.release(t.job)
+		if !t.cn.closed {
+			t.cn.sess.Queue(t.frame)
+			l.markDirty(t.cn)
+		}
 	default:
-		l.close(t.cn, t.hangup)
+		if l.flush(t.cn); !t.cn.closed { // what the device is owed goes first
+			l.close(t.cn, t.hangup)
+		}
 	}
 }
 
@@ -285,12 +245,18 @@ func (l *loop) feed(cn *conn, eof bool) ingest.Cause {
 	return cause
 }
 
-// account counts what is left in the inbound buffer against both bounds.
+// account counts what is left in the inbound buffer against both bounds, and sets a begun frame its time.
 func (l *loop) account(cn *conn) ingest.Cause {
 	left := cn.gc.InboundBuffered()
-	total := l.srv.backlog.Add(int64(left - cn.buffered))
-	cn.buffered = left
-	if left > l.srv.cfg.MaxBacklogBytes || left > 0 && total > l.srv.cfg.MaxBacklogTotalBytes {
+	total := l.srv.backlog.Add(int64(left - int(cn.buffered)))
+	cn.buffered = int32(left)
+	if left == 0 {
+		return 0
+	}
+	if partial := cn.lastRead + l.srv.cfg.PartialTimeout; l.due[cn.index] > partial {
+		l.due[cn.index] = partial
+	}
+	if left > l.srv.cfg.MaxBacklogBytes || total > l.srv.cfg.MaxBacklogTotalBytes {
 		return ingest.CauseBacklog
 	}
 	return 0
@@ -304,42 +270,67 @@ func (l *loop) close(cn *conn, cause ingest.Cause) {
 	}
 }
 
-// expire applies the timeouts. A connection whose bytes wait for the journal is not idle and cannot log in: it has none.
-func (l *loop) expire(now time.Time) {
-	cfg := &l.srv.cfg
+// expire applies the timeouts. It looks at the connections that are due only: a hundred thousand idle ones cost one pass over their
+// times a second.
+func (l *loop) expire(now time.Duration) {
 	for i := len(l.conns) - 1; i >= 0; i-- { // backwards: a close moves the last one, which was seen already, to its place
-		cn := l.conns[i]
-		if cn.wait != waitNone {
+		if l.due[i] > now {
 			continue
 		}
-		quiet := now.Sub(cn.lastRead)
-		if cn.buffered > 0 && quiet >= cfg.PartialTimeout {
-			if l.take(cn, true); cn.closed || cn.wait != waitNone {
-				continue
-			}
-		}
-		switch {
-		case quiet >= cfg.IdleTimeout:
-			l.close(cn, ingest.CauseIdle)
-		case !cn.sess.Accepted() && now.Sub(cn.sess.Opened()) >= cfg.LoginTimeout:
-			l.close(cn, ingest.CauseLogin)
+		cn := l.conns[i]
+		if l.judge(cn, now); !cn.closed && cn.wait == waitNone {
+			l.due[cn.index] = l.dueOf(cn)
 		}
 	}
 	l.takeWaiting() // also when nothing became durable since: the registry may have been loaded
 }
 
-// add and remove keep conns dense.
+// judge closes a connection whose time is over. One whose bytes wait for the journal is not idle and cannot log in: it has none.
+func (l *loop) judge(cn *conn, now time.Duration) {
+	cfg := &l.srv.cfg
+	if cn.wait != waitNone {
+		return
+	}
+	quiet := now - cn.lastRead
+	if cn.buffered > 0 && quiet >= cfg.PartialTimeout {
+		if l.take(cn, true); cn.closed || cn.wait != waitNone {
+			return
+		}
+	}
+	switch {
+	case quiet >= cfg.IdleTimeout:
+		l.close(cn, ingest.CauseIdle)
+	case !cn.sess.Accepted() && now-l.srv.since(cn.sess.Opened()) >= cfg.LoginTimeout:
+		l.close(cn, ingest.CauseLogin)
+	}
+}
+
+// dueOf is when judge will have something to do if nothing happens until then.
+func (l *loop) dueOf(cn *conn) time.Duration {
+	cfg := &l.srv.cfg
+	due := cn.lastRead + cfg.IdleTimeout
+	if !cn.sess.Accepted() {
+		due = min(due, l.srv.since(cn.sess.Opened())+cfg.LoginTimeout)
+	}
+	if cn.buffered > 0 {
+		due = min(due, cn.lastRead+cfg.PartialTimeout)
+	}
+	return due
+}
+
+// add and remove keep conns and due dense.
 func (l *loop) add(cn *conn) {
-	cn.index = len(l.conns)
+	cn.index = int32(len(l.conns))
 	l.conns = append(l.conns, cn)
+	l.due = append(l.due, l.dueOf(cn))
 }
 
 func (l *loop) remove(cn *conn) {
 	last := len(l.conns) - 1
-	l.conns[cn.index] = l.conns[last]
+	l.conns[cn.index], l.due[cn.index] = l.conns[last], l.due[last]
 	l.conns[cn.index].index = cn.index
 	l.conns[last] = nil
-	l.conns = l.conns[:last]
+	l.conns, l.due = l.conns[:last], l.due[:last]
 	if cn.wait != waitRoom {
 		return
 	}

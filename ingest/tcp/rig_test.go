@@ -21,10 +21,17 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(fleetVariable); address != "" {
+		runFleet(address)
+		return
+	}
 	goleak.VerifyTestMain(m, // gnet's worker pool lives as long as the process
 		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
 		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
 }
+
+// patience is how long a test waits for what comes at once on an idle machine.
+const patience = 30 * time.Second
 
 const (
 	mn1 = "010000A8900016F000169DC0"
@@ -69,6 +76,7 @@ type rig struct {
 	cluster *broker.Cluster
 	pub     *ingest.KafkaPublisher
 	gate    *gate
+	shelf   *shelf // of a light rig, which has no cluster
 	in      *ingest.Intake
 	srv     *Server
 	metrics *prometheus.Registry
@@ -137,6 +145,7 @@ func start(t testing.TB, b *broker.Embedded, change func(*ingest.Config, *Config
 	t.Helper()
 	icfg, tcfg := ingest.DefaultConfig(), DefaultConfig()
 	icfg.Linger = 2 * time.Millisecond
+	icfg.OneSession = ingest.PolicyOff // the tests' loggers share two devices
 	tcfg.Listen, tcfg.EventLoops = "127.0.0.1:0", 2
 	if change != nil {
 		change(&icfg, &tcfg)
@@ -151,7 +160,7 @@ func start(t testing.TB, b *broker.Embedded, change func(*ingest.Config, *Config
 		t.Fatal(err)
 	}
 	r.pub, r.gate = pub, &gate{KafkaPublisher: pub}
-	r.in = ingest.NewIntake(icfg, devices, r.gate, reg, log)
+	r.in = ingest.NewIntake(icfg, devices, r.gate, nil, reg, log)
 	if r.srv, err = Listen(tcfg, r.in, reg, log); err != nil {
 		t.Fatal(err)
 	}
@@ -185,9 +194,9 @@ func start(t testing.TB, b *broker.Embedded, change func(*ingest.Config, *Config
 
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 10 s for %s", what)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }
@@ -219,7 +228,7 @@ func (l *logger) send(data string) {
 // ack reads the next frame and returns its CN and QN.
 func (l *logger) ack() (cn, qn string) {
 	l.t.Helper()
-	l.c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	l.c.SetReadDeadline(time.Now().Add(patience))
 	for {
 		f, size, err := hj212.Framer{}.Next(l.buf, false)
 		if err != nil {
@@ -271,11 +280,11 @@ func (l *logger) wantSilence() {
 // wantClosed reads until the other side has closed.
 func (l *logger) wantClosed() {
 	l.t.Helper()
-	l.c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	l.c.SetReadDeadline(time.Now().Add(patience))
 	for {
 		if _, err := l.c.Read(make([]byte, 4096)); err != nil {
 			if os.IsTimeout(err) {
-				l.t.Fatal("still open after 10 s")
+				l.t.Fatal("still open")
 			}
 			return
 		}

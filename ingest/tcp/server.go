@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,23 +24,33 @@ const (
 	maxSweep    = time.Second
 	// stuckAfter is how long an event loop may be busy with something else before it counts as dead.
 	stuckAfter = time.Minute
-	// Back-off of the accept loop: EMFILE passes when connections end.
-	minAcceptPause, maxAcceptPause = 5 * time.Millisecond, time.Second
 )
 
-// A Server is a listener and the connections that came through it. It implements gnet.EventHandler.
+// A Server is its listeners and the connections that came through them. It implements gnet.EventHandler.
 type Server struct {
 	gnet.BuiltinEventEngine
-	cfg    Config
-	intake *ingest.Intake
-	log    zerolog.Logger
-	ln     net.Listener
-	limit  int64 // connections
+	cfg      Config
+	intake   *ingest.Intake
+	log      zerolog.Logger
+	sampled  zerolog.Logger // for what a flood can cause, ten lines a second
+	ln       *net.TCPListener
+	tlsLn    *net.TCPListener // nil: no TLS
+	identity *identity        // nil: no TLS
+	client   *gnet.Client     // set by Run
+	limit    int64            // connections
+	epoch    time.Time        // what the loops' times are measured from
+	door     *door
+	proxies  []netip.Prefix
+	pace     *pacer         // of accepts after a start; nil: no limit. Set by Run
+	awaited  chan struct{}  // a place for each connection whose PROXY header is being read
+	guests   sync.WaitGroup // goroutines of connections: PROXY headers and TLS
+	streams  streams
 
 	live         atomic.Int64 // connections, those in the making included
+	encrypted    atomic.Int64 // those of live that came to the TLS listener
 	backlog      atomic.Int64 // inbound bytes not taken
-	waiters      atomic.Int64 // connections that wait for room, over all loops
-	refused      atomic.Int64
+	waiters      atomic.Int64 // connections that wait for room
+	refused      [refusalEnd]atomic.Int64
 	acceptErrors atomic.Int64
 	lag          atomic.Int64 // nanoseconds, the worst since the last scrape
 	stopping     atomic.Bool
@@ -48,14 +59,30 @@ type Server struct {
 	loops map[gnet.EventLoop]*loop
 }
 
-// Listen binds cfg.Listen; nothing is accepted before Run. cfg must be valid. r gets the metrics.
+// Listen binds the addresses of cfg, which must be valid, and reads the certificates; nothing is accepted before Run. r gets the metrics.
 func Listen(cfg Config, intake *ingest.Intake, r prometheus.Registerer, log zerolog.Logger) (*Server, error) {
-	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: cfg.KeepAlive, Interval: cfg.KeepAlive / 3, Count: 3}}
-	ln, err := lc.Listen(context.Background(), "tcp", cfg.Listen)
-	if err != nil {
+	s := &Server{
+		cfg: cfg, intake: intake, log: log, sampled: log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
+		limit: int64(cfg.MaxConnections), epoch: time.Now(), awaited: make(chan struct{}, maxAwaited), loops: map[gnet.EventLoop]*loop{},
+	}
+	s.streams = streams{waiters: &s.waiters, all: map[*stream]net.Conn{}, waiting: map[*stream]struct{}{}}
+	s.door = newDoor(&cfg, s.epoch)
+	var err error
+	if s.proxies, err = parseNetworks(cfg.ProxyFrom); err != nil {
+		return nil, fmt.Errorf("tcp.proxy_from: %w", err)
+	}
+	if s.ln, err = listen(&cfg, cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen for data loggers: %w", err)
 	}
-	s := &Server{cfg: cfg, intake: intake, log: log, ln: ln, limit: int64(cfg.MaxConnections), loops: map[gnet.EventLoop]*loop{}}
+	if cfg.TLS.Listen != "" {
+		if s.identity, err = loadIdentity(cfg.TLS, log); err == nil {
+			s.tlsLn, err = listen(&cfg, cfg.TLS.Listen)
+		}
+		if err != nil {
+			s.ln.Close()
+			return nil, fmt.Errorf("listen for encrypted data loggers: %w", err)
+		}
+	}
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && int64(files.Cur)*9/10-64 < s.limit {
 		s.limit = max(1, int64(files.Cur)*9/10-64) // a tenth and 64 are left to Kafka, snapshots and the admin page
@@ -65,35 +92,27 @@ func Listen(cfg Config, intake *ingest.Intake, r prometheus.Registerer, log zero
 	return s, nil
 }
 
-func (s *Server) register(r prometheus.Registerer) {
-	counter := func(name, help string, v *atomic.Int64) {
-		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "outfall_ingest_" + name, Help: help},
-			func() float64 { return float64(v.Load()) }))
-	}
-	gauge := func(name, help string, read func() float64) {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "outfall_ingest_" + name, Help: help}, read))
-	}
-	counter("refused_connections_total", "Connections closed at once: above max_connections, or out of files.", &s.refused)
-	counter("accept_errors_total", "Accepts that failed; the accept loop backs off and goes on.", &s.acceptErrors)
-	gauge("backlog_bytes", "Bytes in inbound buffers that were not taken: begun frames, and what the journal has no room for.",
-		func() float64 { return float64(s.backlog.Load()) })
-	gauge("waiting_connections", "Connections whose bytes wait for room in the journal.", func() float64 { return float64(s.waiters.Load()) })
-	gauge("loop_lag_seconds", "Worst delay of a task in an event loop since the last scrape.",
-		func() float64 { return time.Duration(s.lag.Swap(0)).Seconds() })
-}
-
 // Addr is the address that is listened on, with its real port.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 
-// Run serves until ctx ends, then stops in this order: no more accepts, no more bytes taken, wait for records under way, write their
-// acks, close the connections, write their session entries; all within DrainTimeout. What is not durable by then was not
-// acknowledged, and its device sends it again: that is logged, not an error. Run returns an error only when the engine cannot start or
-// an event loop died; connections may then still be open, and the process should end.
+// TLSAddr is the same of the TLS listener; nil when there is none.
+func (s *Server) TLSAddr() net.Addr {
+	if s.tlsLn == nil {
+		return nil
+	}
+	return s.tlsLn.Addr()
+}
+
+// Run serves until ctx ends, then stops in this order: hand over the port if it is shared, no more accepts, no more bytes taken, wait
+// for records under way, write their acks, close the connections, write their session entries; all within DrainTimeout, after
+// HandoverTime. What is not durable by then was not acknowledged, and its device sends it again: that is logged, not an error. Run
+// returns an error only when the engine cannot start or an event loop died; connections may then still be open, and the process should end.
 //
-// It owns the accept goroutine, the sweeper and gnet's event loops; the first two end with ctx, the loops at the end of the stop.
+// It owns the accept goroutines, the sweeper, gnet's event loops, and two goroutines for each TLS connection; all end before it returns.
 func (s *Server) Run(ctx context.Context) error {
-	defer s.ln.Close()
-	client, err := gnet.NewClient(s,
+	defer s.closeListeners()
+	var err error
+	s.client, err = gnet.NewClient(s,
 		gnet.WithNumEventLoop(s.cfg.EventLoops),
 		gnet.WithReadBufferCap(readBuffer),
 		gnet.WithWriteBufferCap(writeBuffer),
@@ -101,27 +120,72 @@ func (s *Server) Run(ctx context.Context) error {
 		gnet.WithLogger(gnetLog{s.log}),
 	)
 	if err == nil {
-		err = client.Start()
+		err = s.client.Start()
 	}
 	if err != nil {
 		return fmt.Errorf("start %d event loops: %w", s.cfg.EventLoops, err)
 	}
-	running, cancel := context.WithCancel(ctx)
-	defer cancel()
-	accepted := make(chan struct{})
-	go func() {
-		defer close(accepted)
-		s.accept(running, client)
-	}()
-	s.log.Info().Stringer("address", s.ln.Addr()).Int("event_loops", s.cfg.EventLoops).Msg("data loggers may connect")
-	if err := s.sweep(running); err != nil {
-		return err
+	if s.cfg.AcceptRate > 0 {
+		s.pace = newPacer(s.cfg.AcceptRate, time.Now().Add(s.cfg.AcceptRamp))
 	}
-	s.ln.Close()
-	<-accepted
-	s.stop(context.WithoutCancel(ctx), client)
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var accepting sync.WaitGroup
+	accepting.Go(func() { s.accept(serving, s.ln, nil) })
+	if s.tlsLn != nil {
+		accepting.Go(func() { s.accept(serving, s.tlsLn, newPacer(s.cfg.TLS.HandshakeRate, time.Time{})) })
+		s.log.Info().Stringer("address", s.tlsLn.Addr()).Msg("data loggers may connect by TLS")
+	}
+	s.log.Info().Stringer("address", s.ln.Addr()).Int("event_loops", s.cfg.EventLoops).Msg("data loggers may connect")
+	died := make(chan error, 1)
+	go func() { died <- s.sweep(serving) }()
+	select {
+	case err := <-died:
+		return err
+	case <-ctx.Done():
+	}
+	if s.cfg.ReusePort {
+		s.handOver(&accepting)
+	}
+	cancel() // also what waits for a PROXY header or a handshake
+	s.closeListeners()
+	accepting.Wait()
+	<-died
+	s.stop(context.WithoutCancel(ctx))
 	return nil
 }
+
+// handOver serves on while new connections go to the newer process on the port, and returns when the queue of the listeners is empty.
+func (s *Server) handOver(accepting *sync.WaitGroup) {
+	s.log.Info().Stringer("time", s.cfg.HandoverTime).Msg("handing over the port")
+	for _, ln := range s.listeners() {
+		if err := steerAway(ln); err != nil {
+			s.log.Warn().Err(err).Msg("new connections cannot be kept away from this process: some may be reset")
+		}
+	}
+	until := time.Now().Add(s.cfg.HandoverTime)
+	for _, ln := range s.listeners() {
+		_ = ln.SetDeadline(until) // it fails for closed ones only, whose accept loop has ended
+	}
+	accepting.Wait()
+}
+
+func (s *Server) listeners() []*net.TCPListener {
+	if s.tlsLn == nil {
+		return []*net.TCPListener{s.ln}
+	}
+	return []*net.TCPListener{s.ln, s.tlsLn}
+}
+
+func (s *Server) closeListeners() {
+	for _, ln := range s.listeners() {
+		ln.Close()
+	}
+}
+
+// since and now measure time from the server's begin: half the size of a time.Time, in each connection.
+func (s *Server) since(t time.Time) time.Duration { return t.Sub(s.epoch) }
+func (s *Server) now() time.Duration              { return time.Since(s.epoch) }
 
 // sweep drives the timers of all loops until ctx ends or a loop is dead.
 func (s *Server) sweep(ctx context.Context) error {
@@ -143,12 +207,13 @@ func (s *Server) sweep(ctx context.Context) error {
 	}
 }
 
-func (s *Server) stop(ctx context.Context, client *gnet.Client) {
+func (s *Server) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
 	defer cancel()
 	s.intake.StopReading()
 	err := s.intake.Flush(ctx)
 	s.stopping.Store(true)
+	s.streams.finish(ctx, &s.guests)
 	for _, l := range s.allLoops() {
 		done := make(chan struct{})
 		l.finish(done)
@@ -157,7 +222,7 @@ func (s *Server) stop(ctx context.Context, client *gnet.Client) {
 		case <-ctx.Done():
 		}
 	}
-	err = errors.Join(err, client.Stop())
+	err = errors.Join(err, s.client.Stop())
 	err = errors.Join(err, s.intake.Flush(ctx)) // the close entries of the sessions
 	for _, l := range s.allLoops() {
 		l.settleRest()
@@ -167,53 +232,6 @@ func (s *Server) stop(ctx context.Context, client *gnet.Client) {
 		return
 	}
 	s.log.Info().Msg("connections drained and closed")
-}
-
-// accept enrols connections until the listener is closed.
-func (s *Server) accept(ctx context.Context, client *gnet.Client) {
-	var pause time.Duration
-	for {
-		c, err := s.ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err == nil {
-			err = s.enrol(client, c)
-		}
-		if err == nil {
-			pause = 0
-			continue
-		}
-		s.acceptErrors.Add(1)
-		if pause == 0 {
-			s.log.Error().Err(err).Msg("accept: backing off")
-		}
-		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-		select {
-		case <-ctx.Done(): // the listener is about to be closed
-		case <-time.After(pause):
-		}
-	}
-}
-
-// enrol hands c to the event loop with the fewest connections. It waits until the loop has it, which limits the rate of accepts to
-// what the loops bear.
-func (s *Server) enrol(client *gnet.Client, c net.Conn) error {
-	if s.live.Add(1) > s.limit {
-		s.live.Add(-1)
-		s.refused.Add(1)
-		return c.Close()
-	}
-	cn := &conn{peer: c.RemoteAddr().String()}
-	_, err := client.EnrollContext(c, cn)
-	if !cn.opened { // gnet swallows an error of epoll_ctl
-		s.live.Add(-1)
-		s.refused.Add(1)
-		if err == nil {
-			err = errors.New("the event loop did not take the connection")
-		}
-	}
-	return err
 }
 
 // allLoops lists the loops that had a connection so far.
@@ -232,20 +250,12 @@ func (s *Server) roomMade() {
 	if s.waiters.Load() == 0 {
 		return
 	}
+	s.streams.roomMade()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, l := range s.loops {
 		if l.waiters.Load() > 0 {
 			l.kick()
-		}
-	}
-}
-
-func (s *Server) noteLag(d time.Duration) {
-	for {
-		worst := s.lag.Load()
-		if int64(d) <= worst || s.lag.CompareAndSwap(worst, int64(d)) {
-			return
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -9,16 +10,15 @@ import (
 	"github.com/rs/zerolog"
 
 	"outfall/ingest"
-	"outfall/telemetry"
 )
 
 // unread is a registry that was not read yet, so that every connection's bytes wait.
 type unread struct{}
 
-func (unread) Lookup([]byte) *telemetry.Device { return nil }
-func (unread) Loaded() bool                    { return false }
+func (unread) Lookup([]byte) *ingest.Device { return nil }
+func (unread) Loaded() bool                 { return false }
 
-// fakeConn and fakeEvents are the little of gnet that waiting connections need.
+// fakeConn and fakeEvents are the little of gnet that a loop needs.
 type fakeConn struct {
 	gnet.Conn
 	cn      *conn
@@ -28,11 +28,19 @@ type fakeConn struct {
 func (c *fakeConn) Context() any             { return c.cn }
 func (c *fakeConn) Peek(int) ([]byte, error) { return c.inbound, nil }
 func (c *fakeConn) InboundBuffered() int     { return len(c.inbound) }
+func (c *fakeConn) OutboundBuffered() int    { return 0 }
+func (c *fakeConn) Discard(n int) (int, error) {
+	c.inbound = c.inbound[n:]
+	return n, nil
+}
+func (c *fakeConn) Write(b []byte) (int, error) { return len(b), nil }
 
 type fakeEvents struct {
 	gnet.EventLoop
 	srv *Server
 }
+
+func (e fakeEvents) Execute(context.Context, gnet.Runnable) error { return nil }
 
 func (e fakeEvents) Close(c gnet.Conn) error {
 	e.srv.OnClose(c, nil)
@@ -41,13 +49,15 @@ func (e fakeEvents) Close(c gnet.Conn) error {
 
 // A waiting connection that is closed at its turn, because all connections together hold too much, takes no other one out of the queue.
 func TestWaitingConnectionClosedAtItsTurn(t *testing.T) {
-	srv := &Server{cfg: DefaultConfig(), log: zerolog.Nop()}
-	srv.intake = ingest.NewIntake(ingest.DefaultConfig(), unread{}, nil, prometheus.NewRegistry(), zerolog.Nop())
+	srv := &Server{cfg: DefaultConfig(), log: zerolog.Nop(), epoch: time.Now()}
+	srv.door = newDoor(&srv.cfg, srv.epoch)
+	srv.streams.waiters = &srv.waiters
+	srv.intake = ingest.NewIntake(ingest.DefaultConfig(), unread{}, nil, nil, prometheus.NewRegistry(), zerolog.Nop())
 	l := &loop{srv: srv, ev: fakeEvents{srv: srv}}
 	open := func() *conn {
-		cn := &conn{loop: l, lastRead: time.Now()}
+		cn := &conn{loop: l, lastRead: srv.now()}
 		gc := &fakeConn{cn: cn, inbound: []byte("##0")}
-		cn.gc, cn.sess = gc, srv.intake.Open("192.0.2.1:4000", time.Now(), cn)
+		cn.gc, cn.sess = gc, srv.intake.Open(ingest.Peer{Addr: "192.0.2.1:4000"}, time.Now(), cn)
 		l.add(cn)
 		srv.live.Add(1)
 		if srv.OnTraffic(gc) != gnet.None || cn.wait != waitRoom {

@@ -38,6 +38,11 @@ func (c *Cluster) offsets(ctx context.Context, adm *kadm.Client, t telemetry.Top
 	if from == FromEnd {
 		list = adm.ListEndOffsets
 	}
+	return c.listed(ctx, t, list)
+}
+
+// listed are the offsets of t that list finds, one per partition.
+func (c *Cluster) listed(ctx context.Context, t telemetry.Topic, list func(context.Context, ...string) (kadm.ListedOffsets, error)) ([]int64, error) {
 	name := c.Topic(t)
 	listed, err := list(ctx, name)
 	if err == nil {
@@ -52,6 +57,32 @@ func (c *Cluster) offsets(ctx context.Context, adm *kadm.Client, t telemetry.Top
 	offsets := make([]int64, c.config.Partitions)
 	for p := range offsets {
 		offsets[p] = listed[name][int32(p)].Offset
+	}
+	return offsets, nil
+}
+
+// OffsetsSince are the offsets of topic t, one per partition, of the first record whose timestamp is at or after since, or of the next that
+// will be written where there is none.
+func (c *Cluster) OffsetsSince(ctx context.Context, t telemetry.Topic, since time.Time) ([]int64, error) {
+	cl, err := c.Client()
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	end, err := c.offsets(ctx, adm, t, FromEnd)
+	if err != nil {
+		return nil, err
+	}
+	offsets, err := c.listed(ctx, t, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return adm.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topics...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Where no record is found the client asks once more, for the end: a record that was written between the two would be passed over.
+	for p := range offsets {
+		offsets[p] = min(offsets[p], end[p])
 	}
 	return offsets, nil
 }

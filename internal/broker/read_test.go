@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,6 +46,16 @@ func exerciseReading(t *testing.T, c *Cluster) {
 	err := c.ReadAll(ctx, topic, func(*kgo.Record) error { return stop })
 	if !errors.Is(err, stop) || !strings.Contains(err.Error(), c.Topic(topic)+"[") {
 		t.Errorf("fn's error comes back as %v", err)
+	}
+
+	// A moment finds the first record from then on, or the end.
+	since, err := c.OffsetsSince(ctx, topic, time.Now().Add(-time.Minute))
+	if err != nil || since[1] != 0 || since[4] != 0 {
+		t.Errorf("offsets since a minute ago: %v, %v", since, err)
+	}
+	since, err = c.OffsetsSince(ctx, topic, time.Now().Add(time.Minute))
+	if err != nil || since[1] != 7 || since[4] != 1 || since[0] != 0 {
+		t.Errorf("offsets since a minute from now: %v, %v", since, err)
 	}
 
 	// FromEnd sees only what comes after; FromStart sees all.

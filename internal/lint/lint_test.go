@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"stream":             {"telemetry", "stream/fold", "internal/broker"},
 	"sinks/influx":       {"telemetry", "internal/broker"},
 	"bench":              {"telemetry", "ingest/hj212"},
+	"bench/peers":        {"*"}, // a measuring program: it runs the gateway beside its peers
 	"cmd/outfall":        {"*"},
 	"deploy/sample":      nil,
 	"testdata":           nil,
@@ -39,7 +40,7 @@ var layers = map[string][]string{
 
 // homes says which packages may import a library; a prefix stands for the module.
 var homes = map[string][]string{
-	"github.com/panjf2000/gnet":          {"ingest/tcp"},
+	"github.com/panjf2000/gnet":          {"ingest/tcp", "bench/peers"},
 	"github.com/twmb/franz-go/pkg/kfake": {"internal/broker"},
 	"github.com/twmb/franz-go/pkg/kadm":  {"internal/broker", "stream", "sinks/influx"},
 	"github.com/twmb/franz-go":           {"internal/broker", "ingest", "stream", "sinks/influx", "cmd/outfall"},
@@ -47,11 +48,12 @@ var homes = map[string][]string{
 	"github.com/RoaringBitmap":           {"stream/integrity"},
 	"github.com/goccy/go-yaml":           {"rules/rulefile", "cmd/outfall"},
 	"github.com/spf13":                   {"cmd/outfall"},
-	"github.com/prometheus":              {"internal/obs", "ingest", "ingest/tcp", "stream", "sinks/influx", "cmd/outfall"},
-	"github.com/rs/zerolog":              {"internal/obs", "internal/broker", "ingest", "ingest/tcp", "stream", "sinks/influx", "cmd/outfall"},
-	"golang.org/x/sys":                   {"internal/broker", "ingest/tcp", "sinks/influx", "cmd/outfall"},
+	"github.com/prometheus":              {"internal/obs", "ingest", "ingest/tcp", "stream", "sinks/influx", "cmd/outfall", "bench/peers"},
+	"github.com/rs/zerolog":              {"internal/obs", "internal/broker", "ingest", "ingest/tcp", "stream", "sinks/influx", "cmd/outfall", "bench/peers"},
+	"golang.org/x/sys":                   {"internal/broker", "ingest/tcp", "sinks/influx", "cmd/outfall", "bench/peers"},
 	"golang.org/x/sync":                  {"ingest", "ingest/tcp", "stream", "sinks/influx", "bench", "internal/broker", "internal/obs", "cmd/outfall"},
 	"golang.org/x/term":                  {"cmd/outfall", "internal/obs"},
+	"golang.org/x/text":                  {"ingest/hj212"},
 }
 
 // pure packages do no I/O, have no clock of their own, no goroutines, no logs, and publish no floats.

@@ -43,10 +43,11 @@ func (c Config) Validate() error {
 // shutdownTime bounds how long Run waits for requests under way, profiles among them.
 const shutdownTime = 3 * time.Second
 
-// Server is the admin server: /metrics, /livez, /readyz, /debug/pprof/ and an index of them.
+// Server is the admin server: /metrics, /livez, /readyz, /debug/pprof/, an index of them, and what Handle adds.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	mux      *http.ServeMux
 	ready    checklist
 	live     checklist
 }
@@ -59,8 +60,8 @@ func Listen(c Config, version string, reg *prometheus.Registry, log zerolog.Logg
 		return nil, fmt.Errorf("admin server: %w", err)
 	}
 	errorLog := stdlog.New(log.With().Str("server", "admin").Logger(), "", 0)
-	s := &Server{listener: l, live: checklist{live: true}}
 	mux := http.NewServeMux()
+	s := &Server{listener: l, mux: mux, live: checklist{live: true}}
 	mux.Handle("GET /{$}", index(version))
 	mux.Handle("GET /livez", &s.live)
 	mux.Handle("GET /readyz", &s.ready)
@@ -86,6 +87,9 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Ready adds a check to /readyz: while it fails, the process should get no new work. At any time, by any goroutine.
 func (s *Server) Ready(name string, check Check) { s.ready.add(name, check) }
+
+// Handle serves pattern, in the form of http.ServeMux, by h. It panics for a pattern that is taken. At any time, by any goroutine.
+func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
 // Live adds a check to /livez: when it fails, only a restart helps. At any time, by any goroutine.
 func (s *Server) Live(name string, check Check) { s.live.add(name, check) }
@@ -119,6 +123,7 @@ var indexPage = template.Must(template.New("index").Parse(`<!doctype html>
 <li><a href="/readyz">/readyz</a>: is it ready for work, and why not
 <li><a href="/livez">/livez</a>: does it need a restart
 <li><a href="/metrics">/metrics</a>: for Prometheus
+<li><a href="/sessions">/sessions</a>: the devices that are connected, a JSON line each (role ingest)
 <li><a href="/debug/pprof/">/debug/pprof/</a>: profiles
 </ul>
 `))

@@ -1,5 +1,5 @@
 // Package registryfile reads and writes the registry of devices as CSV (RFC 4180, UTF-8 with or without a byte order mark). The
-// first line names the columns, in any order; each must be there:
+// first line names the columns, in any order. These must be there:
 //
 //	mn                   device id as in its frames, unique; keep it as text in a spreadsheet
 //	pw                   password as in its frames; empty: not checked
@@ -12,6 +12,20 @@
 //	realtime_interval_s  seconds between real-time records, 5..3600; 0: none are sent
 //	offline_after_s      seconds without a frame until the device is offline, 60..86400
 //	tail                 strict, or tolerant: frames may end in LF, CR or nothing
+//
+// These may be left out; a device then keeps what the registry has of it, see File.Keep. In a column that is there, an empty field is none,
+// no, or the gateway's setting:
+//
+//	pw_next              second password, accepted beside pw while the device is moved to it
+//	networks             address prefixes that it may connect from, separated by spaces: 10.1.0.0/16 2001:db8::/32
+//	cert_name            DNS name or common name of the client certificate that it must show
+//	edition              2005, 2017, 2025 or surface-water; empty: as its frames say
+//	crc                  modbus, modbus-swapped, ccitt or none; empty: the standard's
+//	period_end           yes: the DataTime of 2051, 2061 and 2031 is the end of the period
+//	scales               factors sent in another unit, with the power of ten that corrects them: a34004:-3 a34002:-3
+//	over_time_s          answer timeout of requests in seconds, 1..3600
+//	re_count             how often a request is sent again, 1..99
+//	set_up               yes: check the clock and set the intervals when it connects
 package registryfile
 
 import (
@@ -21,6 +35,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -32,7 +47,7 @@ import (
 // Bounds of a file.
 const (
 	MaxSize   = 64 << 20 // bytes, some 400,000 devices
-	maxText   = 200      // bytes of a text field
+	maxText   = 200      // bytes of a text field, see longText
 	maxFaults = 1000     // listed
 )
 
@@ -49,15 +64,40 @@ func columnOf(field string) string {
 	case "offlineAfter":
 		return "offline_after_s"
 	}
+	for _, o := range optionals {
+		if o.field == field {
+			return o.name
+		}
+	}
 	return field
+}
+
+// longText is what is wrong with a text that is tooLong.
+const longText = "longer than 200 bytes, or with a control character"
+
+func tooLong(text string) bool {
+	return len(text) > maxText || strings.ContainsFunc(text, unicode.IsControl)
 }
 
 // spreadsheetNumber is what a spreadsheet makes of a long MN whose column it takes for a number.
 var spreadsheetNumber = regexp.MustCompile(`^[0-9](\.[0-9]+)?[Ee]\+[0-9]+$`)
 
+// A File is the devices of a registry file, in its order.
+type File struct {
+	Devices []telemetry.Device
+	absent  []optional
+}
+
+// Keep gives d, a device of the file, what the registry has of it in the columns that the file leaves out.
+func (f *File) Keep(d *telemetry.Device, have *telemetry.Device) {
+	for _, o := range f.absent {
+		o.parse(d, o.format(have))
+	}
+}
+
 // Parse reads a registry. name is what faults call the file. The error joins every fault (the first 1000 are listed), each as
 // name:line:column: message, columns counted in characters from 1. No fault shows a password.
-func Parse(name string, src []byte) ([]telemetry.Device, error) {
+func Parse(name string, src []byte) (*File, error) {
 	f := &file{name: name, mn: map[string]int{}, outlet: map[string]int{}}
 	f.read(src)
 	if f.more > 0 {
@@ -66,7 +106,13 @@ func Parse(name string, src []byte) ([]telemetry.Device, error) {
 	if len(f.errs) > 0 {
 		return nil, errors.Join(f.errs...)
 	}
-	return f.devices, nil
+	parsed := &File{Devices: f.devices}
+	for _, o := range optionals {
+		if _, there := f.index[o.name]; !there {
+			parsed.absent = append(parsed.absent, o)
+		}
+	}
+	return parsed, nil
 }
 
 // A file is one run of Parse.
@@ -142,11 +188,14 @@ func (f *file) header(r *csv.Reader, record []string) bool {
 	for _, c := range columns {
 		known[c] = true
 	}
+	for _, o := range optionals {
+		known[o.name] = true
+	}
 	for i, c := range record {
 		c = strings.TrimSpace(c)
 		line, column := r.FieldPos(i)
 		if !known[c] {
-			f.bad(line, column, "column %q is unknown: the columns are %s", c, strings.Join(columns[:], ","))
+			f.bad(line, column, "column %q is unknown: the columns are %s, and optional %s", c, strings.Join(columns[:], ","), optionalNames())
 		} else if _, twice := f.index[c]; twice {
 			f.bad(line, column, "column %s is there twice: keep one", c)
 		} else {
@@ -163,8 +212,8 @@ func (f *file) header(r *csv.Reader, record []string) bool {
 
 func (f *file) device(r *csv.Reader, record []string) {
 	line, _ := r.FieldPos(0)
-	if len(record) != len(columns) {
-		f.bad(line, 1, "%d fields, but the header names %d columns", len(record), len(columns))
+	if len(record) != len(f.index) {
+		f.bad(line, 1, "%d fields, but the header names %d columns", len(record), len(f.index))
 		return
 	}
 	text := func(c string) string { return strings.TrimSpace(record[f.index[c]]) }
@@ -185,8 +234,8 @@ func (f *file) device(r *csv.Reader, record []string) {
 		Enterprise: text("enterprise"), Region: text("region"), Medium: text("medium"),
 		MinuteInterval: whole("minute_interval_min"), RealtimeInterval: whole("realtime_interval_s"), OfflineAfter: whole("offline_after_s")}
 	for _, c := range [...]string{"outlet", "outlet_name", "enterprise", "region"} {
-		if s := text(c); len(s) > maxText || strings.ContainsFunc(s, unicode.IsControl) {
-			bad(c, "longer than %d bytes, or with a control character", maxText)
+		if tooLong(text(c)) {
+			bad(c, longText)
 		}
 	}
 	switch text("tail") {
@@ -195,6 +244,14 @@ func (f *file) device(r *csv.Reader, record []string) {
 		d.TolerantTail = true
 	default:
 		bad("tail", "%q is neither strict nor tolerant", text("tail"))
+	}
+	for _, o := range optionals {
+		if _, there := f.index[o.name]; !there {
+			continue
+		}
+		if fault := o.parse(&d, text(o.name)); fault != "" {
+			bad(o.name, "%s", fault)
+		}
 	}
 	if spreadsheetNumber.MatchString(d.MN) {
 		bad("mn", "%q was rounded by a spreadsheet: enter the MN again with the column set to text", d.MN)
@@ -227,11 +284,27 @@ func unique(seen map[string]int, id string, line int, c string, bad func(c, form
 	seen[id] = line
 }
 
-// Format writes devices as Parse reads them, with their passwords; removed devices are left out.
+func optionalNames() string {
+	names := make([]string, len(optionals))
+	for i, o := range optionals {
+		names[i] = o.name
+	}
+	return strings.Join(names, ",")
+}
+
+// Format writes devices as Parse reads them, with their passwords; removed devices are left out, and so are optional columns that are
+// empty for all.
 func Format(devices []telemetry.Device) []byte {
 	var buf bytes.Buffer
 	w := csv.NewWriter(&buf) // its errors are the buffer's, which has none
-	_ = w.Write(columns[:])
+	head := columns[:]
+	var used []optional
+	for _, o := range optionals {
+		if slices.ContainsFunc(devices, func(d telemetry.Device) bool { return !d.Removed && o.format(&d) != "" }) {
+			head, used = append(head[:len(head):len(head)], o.name), append(used, o)
+		}
+	}
+	_ = w.Write(head)
 	for i := range devices {
 		d := &devices[i]
 		if d.Removed {
@@ -241,8 +314,12 @@ func Format(devices []telemetry.Device) []byte {
 		if d.TolerantTail {
 			tail = "tolerant"
 		}
-		_ = w.Write([]string{d.MN, d.PW, d.Outlet, d.OutletName, d.Enterprise, d.Region, d.Medium, strconv.Itoa(d.MinuteInterval),
-			strconv.Itoa(d.RealtimeInterval), strconv.Itoa(d.OfflineAfter), tail})
+		record := []string{d.MN, d.PW, d.Outlet, d.OutletName, d.Enterprise, d.Region, d.Medium, strconv.Itoa(d.MinuteInterval),
+			strconv.Itoa(d.RealtimeInterval), strconv.Itoa(d.OfflineAfter), tail}
+		for _, o := range used {
+			record = append(record, o.format(d))
+		}
+		_ = w.Write(record)
 	}
 	w.Flush()
 	return buf.Bytes()

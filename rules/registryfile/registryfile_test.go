@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 	}
 	for name, src := range map[string]string{"plain": good, "byte order mark, CR LF, other order": mirrored.String()} {
 		got, err := Parse("r.csv", []byte(src))
-		if err != nil || !reflect.DeepEqual(got, want()) {
+		if err != nil || !reflect.DeepEqual(got.Devices, want()) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
@@ -48,6 +48,68 @@ func TestFormat(t *testing.T) {
 	devices := append(want(), telemetry.Device{MN: "gone", Removed: true})
 	if got := string(Format(devices)); got != good {
 		t.Errorf("got %s, want %s", got, good)
+	}
+}
+
+// full is good with every optional column.
+func full() string {
+	const more = ",pw_next,networks,cert_name,edition,crc,period_end,scales,over_time_s,re_count,set_up"
+	lines := strings.Split(good, "\n")
+	return lines[0] + more + "\n" +
+		lines[1] + ",654321,10.1.0.0/16 2001:db8::/32,logger-7.example,surface-water,modbus-swapped,yes,a34004:-3 a34002:2,15,5,yes\n" +
+		lines[2] + ",,,,,,,,,,\n"
+}
+
+func TestOptionalColumns(t *testing.T) {
+	devices := want()
+	d := &devices[0]
+	d.PWNext, d.Networks, d.CertName, d.Edition, d.CRC, d.PeriodEnd = "654321", []string{"10.1.0.0/16", "2001:db8::/32"}, "logger-7.example", "surface-water", "modbus-swapped", true
+	d.Scales, d.OverTime, d.ReCount, d.SetUp = []telemetry.Scale{{Factor: "a34004", Exp: -3}, {Factor: "a34002", Exp: 2}}, 15, 5, true
+	got, err := Parse("r.csv", []byte(full()))
+	if err != nil || !reflect.DeepEqual(got.Devices, devices) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got := string(Format(devices)); got != full() {
+		t.Errorf("formatted as %s, want %s", got, full())
+	}
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"a password that no frame carries", "654321", "a;secret", "2:83: pw_next: holds a character that no frame can carry, or more than 64 of them"},
+		{"a network", "10.1.0.0/16", "10.1.0.0", `2:90: networks: "10.1.0.0" is not an address prefix such as 10.1.0.0/16`},
+		{"an edition", "surface-water", "2020", `2:133: edition: "2020" is none of 2005, 2017, 2025, surface-water`},
+		{"a dialect", "modbus-swapped", "hj", `2:147: crc: "hj" is none of modbus, modbus-swapped, ccitt, none`},
+		{"no yes", ",yes,a3", ",true,a3", `2:162: period_end: "true" is neither yes nor no, nor empty for no`},
+		{"a scale without exponent", "a34002:2", "a34002", `2:166: scales: "a34002" is not a factor and a power of ten, as in a34004:-3`},
+		{"a scale that is none", "a34002:2", "a34002:0", `2:166: scales: "a34002" with exponent 0 is not a factor and -9..9 without 0`},
+		{"a timeout", ",15,", ",4000,", "2:185: over_time_s: 4000 is not 0..3600 seconds"},
+		{"a count", ",15,5,", ",15,x,", `2:188: re_count: "x" is not a whole number`},
+		{"a long name", "logger-7", strings.Repeat("l", 200), "2:116: cert_name: longer than 200 bytes, or with a control character"},
+	} {
+		_, err := Parse("r.csv", []byte(strings.Replace(full(), tt.old, tt.new, 1)))
+		if err == nil || err.Error() != "r.csv:"+tt.want {
+			t.Errorf("%s: got  %v\nwant r.csv:%s", tt.name, err, tt.want)
+		}
+	}
+}
+
+// What a file has no column for stays as the registry has it; an empty field takes it away.
+func TestKeep(t *testing.T) {
+	whole, err := Parse("r.csv", []byte(full()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := Parse("r.csv", []byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := plain.Devices[0]
+	plain.Keep(&d, &whole.Devices[0])
+	if !reflect.DeepEqual(d, whole.Devices[0]) {
+		t.Errorf("a file without the columns leaves %+v, want %+v", d, whole.Devices[0])
+	}
+	d = whole.Devices[1]
+	whole.Keep(&d, &whole.Devices[0])
+	if !reflect.DeepEqual(d, whole.Devices[1]) {
+		t.Errorf("empty fields leave %+v", d)
 	}
 }
 
@@ -65,12 +127,12 @@ func TestFaults(t *testing.T) {
 		{"the same mn", "52038210000013", "520181A001AB12CD34EF56AB", `3:1: mn: "520181A001AB12CD34EF56AB" is already in line 2`},
 		{"the same outlet", "W13", "W01", `3:17: outlet: "W01" is already in line 2`},
 		{"no outlet", "W13", "", "3:17: outlet: is empty"},
-		{"a password that no frame carries", "123456", "a;secret", `2:26: pw: holds a character that no frame can carry`},
+		{"a password that no frame carries", "123456", "a;secret", `2:26: pw: holds a character that no frame can carry, or more than 64 of them`},
 		{"a text with a line break", `"云溪,污水"`, "\"云溪\n污水\"", "2:41: enterprise: longer than 200 bytes, or with a control character"},
 		{"a field too few", ",tolerant", "", "3:1: 10 fields, but the header names 11 columns"},
 		{"an open quote", "坛坪", `坛"坪`, `3:26: is not CSV: bare " in non-quoted-field`},
 		{"an unknown column", "outlet_name", "outlet-name",
-			`1:14: column "outlet-name" is unknown: the columns are ` + strings.Join(columns[:], ",") + "\n1:1: column outlet_name is missing"},
+			`1:14: column "outlet-name" is unknown: the columns are ` + strings.Join(columns[:], ",") + ", and optional " + optionalNames() + "\n1:1: column outlet_name is missing"},
 		{"a column twice", "outlet_name", "outlet", "1:14: column outlet is there twice: keep one\n1:1: column outlet_name is missing"},
 		{"not UTF-8", "坛坪", "\xd6\xd0", "3:1: is not UTF-8: save the file as CSV UTF-8"},
 	} {

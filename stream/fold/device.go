@@ -18,6 +18,9 @@ const (
 	offline                 // said so by a finding
 )
 
+// never is a deadline that does not come.
+const never = math.MaxInt64
+
 // A device is the state of one data logger. Times are milliseconds since 1970, windows are counted by their index.
 type device struct {
 	mn        string
@@ -34,6 +37,11 @@ type device struct {
 	first     int64 // receipt of the first frame since the device is in the registry; 0: none. What was before it is no gap.
 	rejects   int64
 
+	secondAt   int64 // log clock of the newest finding about a second connection; 0: none
+	secondMore int64 // second connections since, not found
+
+	sets    []*packetSet // oldest first
+	done    []uint64     // packets of complete sets, oldest first
 	recent  recentRing
 	slots   integrity.Slots
 	hours   window.Ring // completeness of hours: flags and revisions only
@@ -54,7 +62,7 @@ type device struct {
 func newDevice(mn string, now int64) *device {
 	d := &device{
 		mn: mn, since: now, slots: integrity.NewSlots(), hours: window.NewRing(hourCells), days: window.NewRing(dayCells),
-		statusAt: now, deadline: math.MaxInt64,
+		statusAt: now, deadline: never,
 	}
 	d.reg.MinuteInterval = 1
 	d.startClocks(now)
@@ -88,6 +96,7 @@ func (s *State) register(d *device, reg telemetry.Device) {
 		d.first = 0
 	case !first && !d.known:
 		s.strangers++
+		d.sets = nil // nobody expects the rest
 	}
 	switch {
 	case first:
@@ -139,7 +148,7 @@ func (s *State) seen(d *device, received int64) {
 // offlineAt is when silence makes the device offline.
 func (d *device) offlineAt() int64 {
 	if !d.known || d.presence == offline {
-		return math.MaxInt64
+		return never
 	}
 	return max(d.lastFrame, d.since) + int64(d.reg.OfflineAfter)*1000
 }
@@ -153,7 +162,7 @@ const (
 func (d *device) statusDue() int64 {
 	switch {
 	case !d.known:
-		return math.MaxInt64
+		return never
 	case d.statusDirty:
 		return d.statusAt + statusEvery
 	}
@@ -164,7 +173,7 @@ func (d *device) statusDue() int64 {
 // not close: nobody expects its data.
 func (d *device) nextDeadline() int64 {
 	if !d.known {
-		return math.MaxInt64
+		return never
 	}
 	if d.dirty {
 		return 0
@@ -172,7 +181,7 @@ func (d *device) nextDeadline() int64 {
 	return min(
 		(d.nextSlot+1)*d.interval()*60_000+graceMs,
 		(d.nextHour+1)*3_600_000+graceMs, // the day's end is an hour's end too
-		d.offlineAt(), d.statusDue())
+		d.offlineAt(), d.statusDue(), d.setsDue())
 }
 
 // openAlarms is the number of the device's alarms that are raised and not cleared.
@@ -193,6 +202,7 @@ func (s *State) runTimers(d *device, now int64) {
 	if !d.known {
 		return
 	}
+	s.closeOldSets(d, now)
 	s.closeSlots(d, now)
 	s.closeHours(d, now)
 	s.closeDays(d, now)

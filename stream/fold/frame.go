@@ -2,23 +2,23 @@ package fold
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"outfall/ingest/hj212"
 	"outfall/telemetry"
 )
 
-// maxFrame is above every segment that a gateway lets in, so that the fold refuses nothing the gateway took.
-const maxFrame = 9999
+// journalFramer reads what a gateway has taken: its length, its CRC in the device's own dialect and its tail were judged there.
+var journalFramer = hj212.Framer{Tolerant: true, CRC: hj212.DialectNone, MaxData: 9999}
 
 // frame folds one frame of d (HJ 212-2017 6.3): what it says about the line always counts; its data count once, and only when they are
 // the device's own, of a credible time, numeric and marked valid. Everything else becomes a point or a finding.
 func (s *State) frame(d *device, e *telemetry.Entry) {
 	received := e.Received.UnixMilli()
 	s.seen(d, received)
-	fr, _, err := hj212.Framer{Tolerant: true, MaxData: maxFrame}.Next(e.Value, true)
+	fr, _, err := journalFramer.Next(e.Value, true)
 	if err == nil {
 		err = s.msg.Parse(fr.Data)
 	}
@@ -27,9 +27,7 @@ func (s *State) frame(d *device, e *telemetry.Entry) {
 		return
 	}
 	m := &s.msg
-	if fr.LowerCRC {
-		m.Quality |= hj212.LowerCRC
-	}
+	m.Quality |= fr.Quality()
 	if !d.known {
 		if d.frames == 1 { // once a device; a registry entry starts it afresh
 			s.find(d, telemetry.Finding{Kind: telemetry.FindingNoRegistry, CN: string(m.CN), Count: 1, Detail: "the device is not in the registry"})
@@ -37,11 +35,23 @@ func (s *State) frame(d *device, e *telemetry.Entry) {
 		return
 	}
 	s.quality(d, m, received)
-	if taker(m.CN) == nil || len(m.Groups) == 0 || s.duplicate(d, m) {
+	if taker(m.CN) == nil {
 		return
 	}
-	if !s.groups(d, m, received) {
-		d.recent.forget() // sent again when its time is credible, it is no duplicate
+	packet := m.PNUM > 1 && m.PNO > 0 && m.PNO <= m.PNUM
+	if packet && m.DataTime == nil {
+		s.hold(d, m, received)
+		return
+	}
+	news := len(m.Groups) > 0 && !s.duplicate(d, m)
+	if news {
+		var credible bool
+		if credible, news = s.groups(d, m, received); !credible {
+			d.recent.forget() // sent again when its time is credible, it is no duplicate
+		}
+	}
+	if packet {
+		s.notePacket(d, m, received, news)
 	}
 }
 
@@ -51,7 +61,8 @@ type observation struct {
 	qn     []byte
 	series *series
 	group  *hj212.Group
-	at     int64 // DataTime, ms
+	at     int64 // the record's time, see device.timeOf
+	scale  int   // power of ten that the registry has for the code
 	valid  bool  // by its data mark (HJ 212-2017 table 8)
 	record *record
 }
@@ -59,8 +70,9 @@ type observation struct {
 // A record sums up the groups of one frame that are of one time.
 type record struct {
 	good    bool // every group is numeric and valid
-	same    int  // groups whose value came before
-	notHeld int  // groups whose slot is filled by a value that is no longer held
+	groups  int
+	same    int // groups whose value came before
+	notHeld int // groups whose slot is filled by a value that is no longer held
 }
 
 // taker is what a data command's factor groups go to; nil: the command carries none of ours.
@@ -76,10 +88,12 @@ func taker(cn []byte) func(*State, *device, *observation) {
 	return nil
 }
 
-// groups walks the factor groups and resolves each one's time once. It reports whether every time was taken.
-func (s *State) groups(d *device, m *hj212.Message, received int64) (all bool) {
+// groups walks the factor groups and resolves each one's time once. It reports whether every time was taken, and whether any group was
+// more than what had been there before.
+func (s *State) groups(d *device, m *hj212.Message, received int64) (all, news bool) {
 	all = true
 	take := taker(m.CN)
+	legacy := d.legacyMarks(m)
 	var (
 		last  []byte // DataTime of the groups before
 		at    int64
@@ -91,29 +105,33 @@ func (s *State) groups(d *device, m *hj212.Message, received int64) (all bool) {
 		g := &m.Groups[i]
 		if !begun || !bytes.Equal(g.DataTime, last) {
 			if begun && ok {
-				s.endRecord(d, m, at, &rec)
+				news = s.endRecord(d, m, at, &rec) || news
 			}
 			last, begun, rec = g.DataTime, true, record{good: true}
 			at, ok = s.eventTime(d, m, g.DataTime, received)
 			all = all && ok
 		}
 		if ok {
-			take(s, d, &observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, g.Code, at), group: g, at: at, valid: validMark(m, g.Flag), record: &rec})
+			rec.groups++
+			s.obs = observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, g.Code, at), group: g, at: at, scale: d.scaleOf(g.Code),
+				valid: validMark(g.Flag, legacy), record: &rec}
+			take(s, d, &s.obs)
 		}
 	}
 	if begun && ok {
-		s.endRecord(d, m, at, &rec)
+		news = s.endRecord(d, m, at, &rec) || news
 	}
-	return all
+	return all, news
 }
 
-// endRecord marks the slot of a minute record, and reports what of a record had been there: once a record, whatever its factors.
-func (s *State) endRecord(d *device, m *hj212.Message, at int64, rec *record) {
+// endRecord marks the slot of a minute record, and finds what of a record had been there: once a record, whatever its factors. It reports
+// whether something of it had not.
+func (s *State) endRecord(d *device, m *hj212.Message, at int64, rec *record) (news bool) {
 	if string(m.CN) == "2051" {
 		s.markSlot(d, at, rec.good)
 	}
 	if rec.same+rec.notHeld == 0 {
-		return
+		return true
 	}
 	s.stats.Duplicates++
 	f := telemetry.Finding{Kind: telemetry.FindingDuplicate, CN: string(m.CN), QN: printable(m.QN), Start: msTimePtr(at), Count: int64(rec.same + rec.notHeld)}
@@ -123,21 +141,11 @@ func (s *State) endRecord(d *device, m *hj212.Message, at int64, rec *record) {
 		f.Detail = fmt.Sprintf("%d factors came before with the same values; ignored", rec.same)
 	}
 	s.find(d, f)
+	return rec.groups > rec.same+rec.notHeld
 }
 
-// validMark reports whether a data mark lets a value into the averages: N, or no mark at all as 2005 devices send; for the air stations
-// of 2005 also 1 and 3 (HJ/T 212-2005 6.3.3.2.3).
-func validMark(m *hj212.Message, flag []byte) bool {
-	switch string(flag) {
-	case "", "N":
-		return true
-	case "1", "3":
-		return string(m.ST) == "22" && m.Flag.Version() == 0
-	}
-	return false
-}
-
-// eventTime reads a DataTime and applies the clock guard: a time that cannot be believed moves nothing.
+// eventTime reads a DataTime and applies the clock guard: a time that cannot be believed moves nothing. That a frame is a backfill (RF=1 of
+// HJ 212-2025) changes nothing: late data are taken as far as the horizon whether marked so or not, and beyond it their loss is found.
 func (s *State) eventTime(d *device, m *hj212.Message, text []byte, received int64) (ms int64, ok bool) {
 	bad := func(kind telemetry.FindingKind, format string, a ...any) (int64, bool) {
 		f := telemetry.Finding{Kind: kind, CN: string(m.CN), QN: printable(m.QN), Count: 1, Detail: fmt.Sprintf(format, a...)}
@@ -147,11 +155,10 @@ func (s *State) eventTime(d *device, m *hj212.Message, text []byte, received int
 		s.find(d, f)
 		return 0, false
 	}
-	t, ok := hj212.ParseTime(text)
-	if !ok {
+	if ms, ok = d.timeOf(m.CN, text); !ok {
 		return bad(telemetry.FindingBadTime, "DataTime %q is no time", printable(text))
 	}
-	switch ms = t.UnixMilli(); {
+	switch {
 	case ms > received+futureMs:
 		return bad(telemetry.FindingFuture, "DataTime is %d s ahead of its receipt", (ms-received)/1000)
 	case ms < received-horizonMs:
@@ -162,17 +169,16 @@ func (s *State) eventTime(d *device, m *hj212.Message, text []byte, received int
 }
 
 // printable keeps a finding's JSON readable whatever a device sent.
-func printable(b []byte) string {
-	const most = 40
-	if len(b) > most {
-		b = b[:most]
-	}
+func printable(b []byte) string { return legible(string(b[:min(len(b), 40)]), 40) }
+
+// legible cuts a text to so many bytes and replaces what cannot be printed.
+func legible(text string, most int) string {
 	return strings.Map(func(r rune) rune {
 		if unprintable(r) {
 			return '?'
 		}
 		return r
-	}, string(b))
+	}, text[:min(len(text), most)])
 }
 
 // quality reports odd forms of frames, each form once a device and day of receipt.
@@ -189,24 +195,29 @@ func (s *State) quality(d *device, m *hj212.Message, received int64) {
 	s.find(d, telemetry.Finding{Kind: telemetry.FindingQuality, CN: printable(m.CN), QN: printable(m.QN), Count: 1, Detail: strings.Join(news.Names(), ", ")})
 }
 
-// duplicate tells a resend from news: the same CN, packet and CP again, under whatever QN.
+// duplicate tells a resend from news: the same CN, packet and CP again, under whatever QN. The packets of a set may have one QN.
 func (s *State) duplicate(d *device, m *hj212.Message) bool {
-	f := recentFrame{content: hash(hash(hash(hashSeed, m.CN), strconv.AppendInt(nil, int64(m.PNO), 10)), m.CP)}
+	var pno [2]byte
+	binary.BigEndian.PutUint16(pno[:], uint16(m.PNO))
+	f := recentFrame{content: hash(hash(hash(hashSeed, m.CN), pno[:]), m.CP)}
 	if len(m.QN) > 0 {
-		f.qn = hash(hash(hashSeed, m.CN), m.QN)
+		f.qn = hash(hash(hash(hashSeed, m.CN), pno[:]), m.QN)
 	}
 	same, reused := d.recent.seen(f)
 	switch {
 	case same:
-		s.stats.Duplicates++
-		s.find(d, telemetry.Finding{Kind: telemetry.FindingDuplicate, CN: string(m.CN), QN: printable(m.QN), Count: 1,
-			Detail: "the frame came before; ignored"})
+		s.foundDuplicate(d, m)
 	case reused && d.quality&reusedQNBit == 0:
 		d.quality |= reusedQNBit
 		s.find(d, telemetry.Finding{Kind: telemetry.FindingQuality, CN: string(m.CN), QN: printable(m.QN), Count: 1,
 			Detail: "the QN came before with other content"})
 	}
 	return same
+}
+
+func (s *State) foundDuplicate(d *device, m *hj212.Message) {
+	s.stats.Duplicates++
+	s.find(d, telemetry.Finding{Kind: telemetry.FindingDuplicate, CN: string(m.CN), QN: printable(m.QN), Count: 1, Detail: "the frame came before; ignored"})
 }
 
 // reusedQNBit is the one quality of the fold's own, beside hj212.Quality's.

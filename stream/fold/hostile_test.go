@@ -73,13 +73,20 @@ func FuzzApply(f *testing.F) {
 		f.Add(hj212.AppendFrame(nil, []byte(seg)), uint32(100_000))
 		f.Add(hj212.AppendFrame(nil, []byte(strings.Replace(seg, "2011", "2051", 1))), uint32(400_000))
 	}
+	for _, seg := range []string{
+		"QN=1;ST=32;CN=2051;MN=" + mn + ";PNUM=2;PNO=2;CP=&&w01018-Avg=1&&",
+		"ST=32;CN=2011;MN=" + mn + ";PNUM=2;PNO=1;CP=&&DataTime=20260301100000;w01018-Rtd=1;DataTime&&",
+		"CN=2061;PNUM=64;PNO=64;CP=&&", "CN=2051;PNUM=65;PNO=3;CP=&&&&&;=&&",
+	} {
+		f.Add(hj212.AppendFrame(nil, []byte(seg)), uint32(700))
+	}
 	f.Fuzz(func(t *testing.T, frame []byte, seconds uint32) {
 		b := newBed(t)
 		b.rules(rules.Rule{ID: "i", Statistic: telemetry.StatInstant, High: high(1)}, rules.Rule{ID: "m", Statistic: telemetry.StatMinute, High: high(1), Low: high(-1)})
 		apply := func() {
 			b.apply(telemetry.KindFrame, mn, frame)
 			// As the codec lets it in, whatever its checksum: the segment in an envelope of our own, of the test's own time.
-			if fr, _, err := (hj212.Framer{Tolerant: true, MaxData: maxFrame}).Next(frame, true); err == nil {
+			if fr, _, err := journalFramer.Next(frame, true); err == nil {
 				var m hj212.Message
 				if m.Parse(fr.Data) == nil && len(m.DataTime) == 14 {
 					seg := strings.ReplaceAll(string(fr.Data), string(m.DataTime), "20260301100000")
@@ -88,6 +95,7 @@ func FuzzApply(f *testing.F) {
 			}
 		}
 		apply()
+		b.packet("1", "2051", 2, 1, t0, "w01018-Avg=1")
 		b.now = b.now.Add(time.Duration(seconds%1_000_000) * time.Second)
 		apply()
 		b.tick()
@@ -100,6 +108,43 @@ func FuzzApply(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// Whatever a gateway takes as a frame, in any dialect and with any tail or length, the fold reads as the same segment.
+func TestTheFoldReadsWhatGatewaysTake(t *testing.T) {
+	frames, err := testdata.Frames()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wires [][]byte
+	for _, fr := range frames {
+		wires = append(wires, fr.Wire(), fr.Captured)
+		data := fr.Captured[min(6, len(fr.Captured)):]
+		data = data[:max(0, len(data)-4)]
+		for _, d := range []hj212.Dialect{hj212.DialectHJ, hj212.DialectModbus, hj212.DialectModbusSwapped, hj212.DialectCCITT} {
+			for _, off := range []int{0, -9, 4} {
+				wires = append(wires, fmt.Appendf(nil, "##%04d%s%04x\r\n", max(0, len(data)+off), data, d.Sum(data)))
+			}
+		}
+	}
+	taken := 0
+	for _, wire := range wires {
+		for d := range hj212.DialectNone + 1 {
+			for _, tolerant := range []bool{false, true} {
+				fr, _, err := hj212.Framer{Tolerant: tolerant, CRC: d, MaxData: 9999}.Next(wire, true)
+				if err != nil || fr.Raw == nil {
+					continue
+				}
+				taken++
+				if back, _, err := journalFramer.Next(fr.Raw, true); err != nil || string(back.Data) != string(fr.Data) {
+					t.Errorf("%s, tolerant %v, %q: read back %q, %v", d, tolerant, fr.Raw, back.Data, err)
+				}
+			}
+		}
+	}
+	if taken < 1000 {
+		t.Errorf("only %d frames were taken", taken)
+	}
 }
 
 func TestOddOutletsMakeValidTags(t *testing.T) {

@@ -36,9 +36,13 @@ func (b *scriptBed) add(k telemetry.Kind, mn string, v []byte) {
 
 func (b *scriptBed) step() {
 	mn := rapid.SampledFrom([]string{"A1", "B2", "C3"}).Draw(b.t, "mn")
-	switch rapid.IntRange(0, 9).Draw(b.t, "kind") {
+	switch rapid.IntRange(0, 12).Draw(b.t, "kind") {
 	case 0:
-		d := telemetry.Device{MN: mn, Outlet: "O" + mn, Medium: "water", MinuteInterval: rapid.SampledFrom([]int{1, 5}).Draw(b.t, "interval"), OfflineAfter: 120}
+		d := telemetry.Device{MN: mn, Outlet: "O" + mn, Medium: "water", MinuteInterval: rapid.SampledFrom([]int{1, 5}).Draw(b.t, "interval"), OfflineAfter: 120,
+			PeriodEnd: rapid.Bool().Draw(b.t, "end"), Removed: rapid.IntRange(0, 9).Draw(b.t, "removed") == 0}
+		if rapid.Bool().Draw(b.t, "scaled") {
+			d.Scales = []telemetry.Scale{{Factor: "w01018", Exp: -3}}
+		}
 		b.add(telemetry.KindRegistry, mn, telemetry.AppendJSON(nil, &d))
 	case 1:
 		list := []rules.Rule{{ID: "m", Title: "m", Basis: "b", Factor: "w01018", Unit: "mg/L", Statistic: telemetry.StatMinute, High: high(50_000_000),
@@ -51,8 +55,10 @@ func (b *scriptBed) step() {
 		}
 		b.add(telemetry.KindRules, "", rs.AppendJSON(nil))
 	case 2:
-		b.add(telemetry.KindReject, mn, []byte("##zz"))
+		b.connection(mn)
 	case 3, 4:
+		b.packet(mn)
+	case 5, 6:
 		b.now = b.now.Add(time.Duration(rapid.SampledFrom([]int{1, 10, 60, 100, 3700, 90_000}).Draw(b.t, "seconds")) * time.Second)
 		b.add(telemetry.KindTick, "", telemetry.AppendJSON(nil, telemetry.Tick{Time: b.now}))
 	default:
@@ -63,6 +69,32 @@ func (b *scriptBed) step() {
 			rapid.IntRange(0, 5).Draw(b.t, "qn"), cn, mn, hj212.AppendTime(nil, at), v, v, rapid.SampledFrom([]string{"N", "D"}).Draw(b.t, "flag"))
 		b.add(telemetry.KindFrame, mn, hj212.AppendFrame(nil, []byte(seg)))
 	}
+}
+
+// connection adds what is no data: a reject, a second connection, a command and what became of it.
+func (b *scriptBed) connection(mn string) {
+	switch rapid.IntRange(0, 3).Draw(b.t, "event") {
+	case 0:
+		b.add(telemetry.KindReject, mn, []byte("##zz"))
+	case 1:
+		b.add(telemetry.KindSession, mn, telemetry.AppendJSON(nil, &telemetry.Session{MN: mn, Event: "second", Peer: "b", Other: "a"}))
+	case 2:
+		b.add(telemetry.KindCommand, mn, telemetry.AppendJSON(nil, &telemetry.Command{ID: "c", MN: mn, CN: "1012"}))
+	case 3:
+		b.add(telemetry.KindOutcome, mn, telemetry.AppendJSON(nil, &telemetry.Outcome{ID: "c", MN: mn, CN: "1012", Step: telemetry.StepExpired}))
+	}
+}
+
+// packet adds a packet of one of a few sets.
+func (b *scriptBed) packet(mn string) {
+	set := rapid.IntRange(0, 3).Draw(b.t, "set")
+	cp := fmt.Sprintf("w01018-Rtd=%[1]d,w01018-Avg=%[1]d", rapid.IntRange(0, 3).Draw(b.t, "value"))
+	if rapid.IntRange(0, 2).Draw(b.t, "dated") == 0 {
+		cp = fmt.Sprintf("DataTime=%s;%s", hj212.AppendTime(nil, b.now.Add(-time.Duration(set)*time.Minute)), cp)
+	}
+	seg := fmt.Sprintf("QN=2026030110000000%d;ST=32;CN=%s;PW=1;MN=%s;Flag=7;PNUM=3;PNO=%d;CP=&&%s&&", set,
+		rapid.SampledFrom([]string{"2011", "2051", "2061"}).Draw(b.t, "cn"), mn, rapid.IntRange(1, 3).Draw(b.t, "pno"), cp)
+	b.add(telemetry.KindFrame, mn, hj212.AppendFrame(nil, []byte(seg)))
 }
 
 func print(o telemetry.Output) string {

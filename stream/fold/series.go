@@ -123,14 +123,6 @@ func cmpString(a string, b []byte) int {
 	return len(a) - len(b)
 }
 
-// fixed reads a value of a group. ok is false for a value that is absent, no number, or out of range.
-func fixed(v *hj212.Value) (f telemetry.Fixed, ok bool) {
-	if v.Text == nil || !v.Numeric {
-		return 0, false
-	}
-	return telemetry.FixedFromDecimal(v.Num.Mant, v.Num.Exp)
-}
-
 // oddValue reports a value that is no number, once a series and day.
 func (s *State) oddValue(d *device, o *observation, text []byte) {
 	o.record.good = false
@@ -149,7 +141,7 @@ func (s *State) instant(d *device, o *observation) {
 	if o.series == nil || v.Text == nil {
 		return
 	}
-	value, numeric := fixed(v)
+	value, numeric := o.fixed(hj212.Rtd)
 	if numeric && s.instantAgain(d, o, value) {
 		return
 	}
@@ -157,7 +149,7 @@ func (s *State) instant(d *device, o *observation) {
 	if numeric {
 		l.fixed("value", value)
 	}
-	if zs, ok := fixed(&o.group.Values[hj212.ZsRtd]); ok {
+	if zs, ok := o.fixed(hj212.ZsRtd); ok {
 		l.fixed("zs", zs)
 	}
 	if !numeric {
@@ -233,11 +225,10 @@ func (s *State) reported(d *device, o *observation) {
 func (s *State) reportedLine(d *device, o *observation) {
 	l := s.out.start("reported", string(o.cn), d, o.series.factor)
 	for i := range o.group.Values {
-		v := &o.group.Values[i]
-		if f, ok := fixed(v); ok {
+		if f, ok := o.fixed(hj212.Suffix(i)); ok {
 			l.fixed(fieldNames[i], f)
-		} else if v.Text != nil {
-			l.text(fieldNames[i]+"_text", v.Text)
+		} else if text := o.group.Values[i].Text; text != nil {
+			l.text(fieldNames[i]+"_text", text)
 		}
 	}
 	s.endObserved(l, o, o.valid, o.at)
@@ -252,7 +243,7 @@ func (s *State) minuteRecord(d *device, o *observation) {
 		o.record.good = false
 		return
 	}
-	avg, numeric := fixed(&o.group.Values[hj212.Avg])
+	avg, numeric := o.fixed(hj212.Avg)
 	if !numeric || !o.valid {
 		if s.invalidRecord(d, o) {
 			return
@@ -265,10 +256,10 @@ func (s *State) minuteRecord(d *device, o *observation) {
 		return
 	}
 	low, high := avg, avg
-	if v, ok := fixed(&o.group.Values[hj212.Min]); ok {
+	if v, ok := o.fixed(hj212.Min); ok {
 		low = v
 	}
-	if v, ok := fixed(&o.group.Values[hj212.Max]); ok {
+	if v, ok := o.fixed(hj212.Max); ok {
 		high = v
 	}
 	slot := o.at / 60_000 / d.interval()
@@ -284,7 +275,7 @@ func (s *State) minuteRecord(d *device, o *observation) {
 			return
 		}
 	}
-	s.fillSlot(d, sr, slot, avg, low, high, window.FromRecord, o.group)
+	s.fillSlot(d, sr, slot, avg, low, high, window.FromRecord, o)
 }
 
 // invalidRecord keeps real-time values from standing in for a minute that the device itself says is invalid, and reports whether a valid

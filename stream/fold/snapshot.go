@@ -15,7 +15,7 @@ import (
 )
 
 // snapshotVersion changes with the form below. A snapshot of another version is not read: the state is rebuilt from the journal.
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // AppendTo appends the state in a form that Read takes back. The state goes on exactly as if it had never been written.
 func (s *State) AppendTo(dst []byte) []byte {
@@ -120,6 +120,9 @@ func (e *encoder) device(d *device) {
 		e.b = binary.LittleEndian.AppendUint64(e.b, f.content)
 		e.b = binary.LittleEndian.AppendUint64(e.b, f.qn)
 	}
+	e.int(d.secondAt)
+	e.int(d.secondMore)
+	e.packetSets(d)
 	e.set(d.slots.Received)
 	e.set(d.slots.Valid)
 	e.ring(&d.hours)
@@ -279,6 +282,8 @@ func (d *decoder) device(s *State) *device {
 			dev.recent.entries[i] = recentFrame{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
 		}
 	}
+	dev.secondAt, dev.secondMore = d.int(), d.int()
+	d.packetSets(dev)
 	dev.slots = integrity.Slots{Received: d.set(), Valid: d.set()}
 	d.ring(&dev.hours)
 	d.ring(&dev.days)

@@ -41,9 +41,12 @@ type State struct {
 	alarmAt   int64 // time of the newest alarm point, ns: no two are equal
 	strangers int   // devices that are not in the registry
 
-	msg     hj212.Message // scratch of one frame
-	out     outputs       // of the entry at hand
-	scratch []*device
+	msg       hj212.Message // scratch of one frame
+	obs       observation   // scratch of one group
+	joined    []byte        // scratch of one set of packets, and
+	joinedMsg hj212.Message // the message that it makes: a set can close while a frame is at hand
+	out       outputs       // of the entry at hand
+	scratch   []*device
 }
 
 // Stats counts what the fold has seen since the beginning of the journal.
@@ -121,7 +124,11 @@ func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
 			Detail: fmt.Sprintf("%s: %d bytes refused", e.Reason, len(e.Value))})
 	case telemetry.KindSession:
 		if d := s.device(e.MN); d != nil {
-			d.statusDirty = true
+			s.session(d, e)
+		}
+	case telemetry.KindOutcome:
+		if d := s.device(e.MN); d != nil {
+			s.outcome(d, e)
 		}
 	default:
 		return

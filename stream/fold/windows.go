@@ -12,8 +12,8 @@ import (
 )
 
 // fillSlot gives a slot its minute value, or replaces one that was made of real-time values, and carries it into the hour, the day
-// and the rolling means. group is the record the value comes from, nil for a slot made of real-time values.
-func (s *State) fillSlot(d *device, sr *series, slot int64, mean, low, high telemetry.Fixed, from window.Flags, group *hj212.Group) {
+// and the rolling means. o is the record that the value comes from, nil for a slot made of real-time values.
+func (s *State) fillSlot(d *device, sr *series, slot int64, mean, low, high telemetry.Fixed, from window.Flags, o *observation) {
 	minute := slot * d.interval()
 	s.publishEvicted(d, sr, minute)
 	hour, day := sr.hours.Touch(minute/60), sr.days.Touch(dayOf(minute))
@@ -41,7 +41,7 @@ func (s *State) fillSlot(d *device, sr *series, slot int64, mean, low, high tele
 	hour.Flags |= window.Dirty
 	day.Flags |= window.Dirty
 	d.dirty = d.dirty || minute/60 < d.nextHour || dayOf(minute) < d.nextDay
-	s.publishMinute(d, sr, slot, cell, group)
+	s.publishMinute(d, sr, slot, cell, o)
 }
 
 // publishEvicted publishes the windows that a minute pushes out of the rings and that no tick has published: the log clock stood still
@@ -60,10 +60,10 @@ func (s *State) publishEvicted(d *device, sr *series, minute int64) {
 }
 
 // publishMinute publishes a slot's mean and, when it is the newest, the rolling means that end with it.
-func (s *State) publishMinute(d *device, sr *series, slot int64, cell *window.Cell, group *hj212.Group) {
+func (s *State) publishMinute(d *device, sr *series, slot int64, cell *window.Cell, o *observation) {
 	start := slot * d.interval() * 60_000
 	end := start + d.interval()*60_000
-	s.publish(d, sr, telemetry.StatMinute, start, end, cell, 1, start, group)
+	s.publish(d, sr, telemetry.StatMinute, start, end, cell, 1, start, o)
 	if slot < sr.lastSlot {
 		sr.late = sr.late.with(slot)
 		d.dirty = true
@@ -147,16 +147,16 @@ func shareOf(n int32, due int) telemetry.Fixed {
 }
 
 // publish publishes a tumbling window, as a revision when it has been published before, and judges it. at is the point's time.
-func (s *State) publish(d *device, sr *series, stat telemetry.Statistic, start, end int64, cell *window.Cell, due int, at int64, group *hj212.Group) {
+func (s *State) publish(d *device, sr *series, stat telemetry.Statistic, start, end int64, cell *window.Cell, due int, at int64, o *observation) {
 	if cell.Flags&window.Emitted != 0 {
 		cell.Rev++
 	}
 	cell.Flags = cell.Flags&^window.Dirty | window.Emitted
 	l := s.out.start("mean", "", d, sr.factor, "stat", string(stat))
 	meanFields(&l, cell, due)
-	if group != nil {
+	if o != nil {
 		for _, x := range [...]hj212.Suffix{hj212.Cou, hj212.ZsAvg, hj212.ZsMin, hj212.ZsMax} {
-			if f, ok := fixed(&group.Values[x]); ok {
+			if f, ok := o.fixed(x); ok {
 				l.fixed(fieldNames[x], f)
 			}
 		}
