@@ -6,12 +6,15 @@ VERSION     := $(shell git describe --always --dirty 2>/dev/null || echo unknown
 DATA        ?= data
 RUNFLAGS    ?=
 DEMOFLAGS   ?=
+PEERSFLAGS  ?=
+SOAK        ?= 30m
+FUZZTIME    ?= 1m
 export OUTFALL_CACHE := $(CACHE)
 
-.PHONY: help build run demo test check integration bench fmt clean
+.PHONY: help build run demo test check integration bench bench-gateway soak fuzz fmt clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/outfall
 	@mkdir -p bin
@@ -29,9 +32,9 @@ test: ## every test that needs no server, only the module proxy
 check: $(STATICCHECK) ## gofmt, vet, staticcheck, import policy, tests under the race detector
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags integration ./...
+	go vet -tags integration,soak ./...
 	$(STATICCHECK) ./...
-	$(STATICCHECK) -tags integration ./...
+	$(STATICCHECK) -tags integration,soak ./...
 	go test -count=1 -race ./...
 
 $(STATICCHECK):
@@ -43,6 +46,19 @@ integration: build ## tests on real Kafka 4.3.1 and InfluxDB 1.8.10 and 2.7.12, 
 
 bench: ## benchmarks: decode, TCP to ack, fold, sink (COUNT=10 for benchstat)
 	go test -run='^$$' -bench=. -benchmem -count=$(or $(COUNT),1) ./ingest/... ./stream/... ./sinks/... ./internal/broker
+
+bench-gateway: ## the gateway against a C server and others, under 10 minutes; needs cc, two quiet cores, 20,000 files (PEERSFLAGS=-quick: rough)
+	@go run ./bench/peers $(PEERSFLAGS)
+
+soak: ## 15,000 loggers with every fault on for 30 minutes (SOAK=5m or more), then the books; needs 20,000 files
+	OUTFALL_TEST_SOAK=$(SOAK) go test -tags 'integration soak' -count=1 -timeout 24h -v -run '^TestSoak$$' ./cmd/outfall
+
+fuzz: ## every fuzz target, one after the other, for a minute each (FUZZTIME=1h)
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -c6-); do \
+			echo "== $$dir $$target"; go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) $$dir; \
+		done; \
+	done
 
 fmt: ## gofmt everything
 	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
