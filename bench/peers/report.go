@@ -86,7 +86,10 @@ func (r *report) print(w io.Writer) {
 // printQuiet says how much else the machine did.
 func (r *report) printQuiet(w io.Writer) {
 	total, disturbed, worst := 0, 0, 0.0
-	for _, results := range r.results {
+	for key, results := range r.results {
+		if onDisk(key[0]) {
+			continue
+		}
 		for i := range results {
 			total++
 			worst = max(worst, results[i].disturbance())
@@ -95,7 +98,7 @@ func (r *report) printQuiet(w io.Writer) {
 			}
 		}
 	}
-	fmt.Fprintf(w, "Of %d measurements other programs or the hypervisor took more than %.0f %% of the machine in %d, at most %.0f %%; %d were repeated for that.\n",
+	fmt.Fprintf(w, "Of %d measurements without a disk, other programs or the hypervisor took more than %.0f %% of the machine in %d, at most %.0f %%; %d were repeated for that.\n",
 		total, 100*maxDisturbance, disturbed, 100*worst, r.repeated)
 }
 

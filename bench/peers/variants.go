@@ -36,6 +36,9 @@ var servers = []server{
 	{serverEmbedded, "the gateway with the embedded broker in its process", true, true, false},
 }
 
+// onDisk tells whether a server's journal is on disk. The kernel threads that write it work for the measurement, but nobody can tell them from other work.
+func onDisk(name string) bool { return name == serverKafka || name == serverEmbedded }
+
 // A load is how the client sends.
 type load struct {
 	name   string

@@ -311,7 +311,7 @@ func (f Framer) check(data, digits []byte) (lower, good bool) {
 	case DialectHJ:
 		return lower, ok && crc == CRC(data)
 	case DialectNone:
-		return lower, bytes.IndexAny(digits, "\r\n#") < 0
+		return lower, !bytes.ContainsAny(digits, "\r\n#")
 	}
 	return lower, ok && crc == f.CRC.Sum(data)
 }

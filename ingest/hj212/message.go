@@ -33,7 +33,7 @@ func (m *Message) Parse(data []byte) error {
 		m.Quality |= Oversize
 	}
 	fields, at, cp := m.plainHeader(data)
-	shut := len(data)
+	var shut int
 	if cp {
 		shut = m.setCP(data, int(at)+len("CP=&&"))
 	} else {
