@@ -24,7 +24,8 @@ type SessionPolicy string
 const (
 	// PolicyNewest moves the device to the newer connection. The older one is closed, unless it carries other devices.
 	PolicyNewest SessionPolicy = "newest"
-	// PolicyRefuse leaves the device to the older connection until that ends: what the newer one sends is kept as rejects, not acknowledged.
+	// PolicyRefuse leaves the device to the older connection until that ends or has been silent for Config.SilentAfter: what the newer one
+	// sends is kept as rejects, not acknowledged.
 	PolicyRefuse SessionPolicy = "refuse"
 	// PolicyOff lets a device have any number of connections.
 	PolicyOff SessionPolicy = "off"
@@ -43,11 +44,16 @@ type Config struct {
 	// UnknownDevices is the policy for an MN that is not in the registry: quarantine or admit.
 	UnknownDevices Policy `yaml:"unknown_devices"`
 	// OneSession is the policy for a device on a second connection to this gateway: newest, refuse or off. A device whose older connection
-	// broke unnoticed is let in at once by newest; by refuse only after tcp.idle_timeout or tcp.keep_alive ended that connection.
+	// broke unnoticed is let in at once by newest; by refuse when tcp.keep_alive has ended that connection, or after SilentAfter.
 	OneSession SessionPolicy `yaml:"one_session"`
+	// SilentAfter is how long the older connection may bring no frame of the device before refuse moves it to the newer one as newest does:
+	// a load balancer keeps a connection whose device has gone. Keep it above the longest reporting interval, for then a clone gets in
+	// as well; 1m..24h.
+	SilentAfter time.Duration `yaml:"silent_after"`
 	// MaxDevices bounds the devices of one connection (dispatchers carry many), 1..65536; the frames of one more are refused.
 	MaxDevices int `yaml:"max_devices"`
-	// MaxGarbageBytes closes a connection that sent so many refused bytes since its last good frame; 1 KiB..16 MiB.
+	// MaxGarbageBytes closes a connection that sent so many refused bytes since its last good frame; a span that begins like a
+	// frame counts as 256 bytes at least. 1 KiB..16 MiB.
 	MaxGarbageBytes int `yaml:"max_garbage_bytes"`
 	// MaxUnackedBytes bounds what one connection has under way to the journal; at the bound its frames wait in its socket's
 	// buffer. 16 KiB..64 MiB.
@@ -70,6 +76,7 @@ func DefaultConfig() Config {
 		MaxFrame:           4096,
 		UnknownDevices:     PolicyQuarantine,
 		OneSession:         PolicyNewest,
+		SilentAfter:        15 * time.Minute,
 		MaxDevices:         1024,
 		MaxGarbageBytes:    64 << 10,
 		MaxUnackedBytes:    256 << 10,
@@ -97,6 +104,9 @@ func (c Config) Validate() error {
 	}
 	if c.OneSession != PolicyNewest && c.OneSession != PolicyRefuse && c.OneSession != PolicyOff {
 		errs = append(errs, fmt.Errorf("ingest.one_session: %q is none of %s, %s, %s", c.OneSession, PolicyNewest, PolicyRefuse, PolicyOff))
+	}
+	if c.SilentAfter < time.Minute || c.SilentAfter > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("ingest.silent_after: %v is not in 1m..24h", c.SilentAfter))
 	}
 	between("max_devices", int64(c.MaxDevices), 1, 65536)
 	between("max_garbage_bytes", int64(c.MaxGarbageBytes), 1<<10, 16<<20)

@@ -46,6 +46,21 @@ func (s *Session) next(buf []byte, eof bool, msg *hj212.Message) (hj212.Frame, i
 	return own, blank + ownSize, nil
 }
 
+// verify checks the CRC of a frame of d that was cut as the connection's first device frames, when that one computes none: the CRC of another
+// device is checked all the same. d is nil for one that the registry does not name.
+func (s *Session) verify(frame hj212.Frame, d *Device) error {
+	if s.own == nil || s.own.dialect != hj212.DialectNone || d != nil && d.dialect == hj212.DialectNone {
+		return nil
+	}
+	framer := s.in.framer(d)
+	framer.Tolerant = true // the tail was judged already
+	again, _, err := framer.Next(frame.Raw, true)
+	if err == nil && len(again.Data) != len(frame.Data) {
+		err = &hj212.ParseError{Reason: hj212.ReasonLength}
+	}
+	return err
+}
+
 // findMN finds the value of the first field "MN" in bytes that begin as a frame does; nil if there is none. Nothing vouches for it.
 func findMN(span []byte) []byte {
 	span = bytes.TrimLeft(span, " \t\r\n")

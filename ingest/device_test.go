@@ -93,6 +93,42 @@ func TestAckLeavesTheMessageAlone(t *testing.T) {
 	}
 }
 
+// On a connection whose first device computes no CRC, the others' is checked all the same: it is a property of each device.
+func TestUncheckedDeviceVouchesForNoOther(t *testing.T) {
+	f := newFront(t, PolicyNewest, telemetry.Device{MN: "NONE", CRC: "none", TolerantTail: true}, telemetry.Device{MN: "ALSO", CRC: "none"},
+		telemetry.Device{MN: "HJ"}, telemetry.Device{MN: "MOD", CRC: "modbus"})
+	f.in.cfg.UnknownDevices = PolicyAdmit
+	l := f.from(1)
+	broken := func(mn string) string { return strings.Replace(seal(0, data(mn, "", 5)), "Rtd=40", "Rtd=41", 1) }
+	l.send(broken("NONE") + broken("ALSO"))
+	f.want("open NONE 1", "frame NONE 1", "open ALSO 1", "frame ALSO 1")
+	for _, mn := range []string{"HJ", "MOD", "UNKNOWN"} {
+		if got := l.send(broken(mn)); got[0] != "" {
+			t.Errorf("%s: %q for a frame whose CRC is wrong", mn, got)
+		}
+	}
+	l.send(seal(hj212.DialectModbus, data("HJ", "", 5)))
+	f.want("reject gw1/1 crc", "reject gw1/1 crc", "reject gw1/1 crc", "reject gw1/1 crc_modbus")
+	l.send(seal(0, data("HJ", "", 5)) + seal(hj212.DialectModbus, data("MOD", "", 5)) + strings.TrimRight(seal(0, data("UNKNOWN", "", 5)), "\r\n") + "\n")
+	f.want("open HJ 1", "frame HJ 1", "open MOD 1", "frame MOD 1", "open UNKNOWN 1", "frame UNKNOWN 1")
+}
+
+// A peer without a name gets little for its bytes: spans of a few bytes that claim to be long frames cost most, and count so.
+func TestShortSpansCountMore(t *testing.T) {
+	f := newFront(t, PolicyNewest)
+	l := f.from(1)
+	for i := 0; i < 1<<12 && !l.closed; i++ {
+		l.send("##4000#")
+	}
+	n := f.in.Stats().Rejected
+	if most := int64(f.in.cfg.MaxGarbageBytes/leastRefused + 1); !l.closed || n > most {
+		t.Errorf("closed %v after %d refused spans, want at most %d", l.closed, n, most)
+	}
+	if l = f.from(2); l.send(strings.Repeat("\xfe##", 200)) == nil || l.closed {
+		t.Error("closed for the heartbeats of a modem")
+	}
+}
+
 func TestEveryReasonIsReached(t *testing.T) {
 	f := newFront(t, PolicyRefuse,
 		telemetry.Device{MN: "X1", PW: "1"}, telemetry.Device{MN: "NET", Networks: []string{"10.0.0.0/8"}},

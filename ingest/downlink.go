@@ -251,14 +251,14 @@ func (d *Downlink) start() {
 	d.log.Info().Int("commands", d.commands).Msg("commands loaded")
 }
 
-// cleared says that StepSending of a try is durable.
-func (d *Downlink) cleared(mn, qn string, try int) {
+// cleared says that StepSending of a try is durable, or by lost that it never will be.
+func (d *Downlink) cleared(mn, qn string, try int, lost error) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s := d.seats[mn]; s != nil {
 		d.refresh(s)
-		s.cleared(qn, try, now)
+		s.cleared(qn, try, lost, now)
 		d.settle(s, now)
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"outfall/ingest/hj212"
 	"outfall/telemetry"
 )
 
@@ -63,7 +65,7 @@ type dialogue struct {
 	cmd   telemetry.Command
 	terms terms
 	qn    string
-	frame []byte // as sent, the same at every try
+	frame []byte // as sent, the same at every try but for the clock of a 1012
 	try   int
 	phase phase
 	// A step is on the topic once seen there and durable. That the first StepSending of a command is ours decides between two gateways
@@ -217,6 +219,10 @@ func (s *station) disconnect(now time.Time) {
 	case !g.sent: // a StepSending may be on the topic; nobody else takes the command for that
 		s.open = nil
 		s.queue = append([]telemetry.Command{g.cmd}, s.queue...)
+	case g.finished:
+		s.finish(telemetry.StepDone, 1, "9012 came, the answer did not", now)
+	case g.terms.shape == hj212.ShapeGet && g.got > 0: // there is one answer, and it is here
+		s.finish(telemetry.StepDone, 0, "no 9012 came"+g.tally(), now)
 	case g.phase == accepted:
 		s.finish(telemetry.StepFailed, 0, "the connection ended before the result"+g.tally(), now)
 	default:
@@ -253,15 +259,28 @@ func (s *station) attempt(qn string, now time.Time) {
 	g.qn, g.phase, g.seen, g.durable, g.deadline = qn, clearing, false, false, time.Time{}
 	if g.try == 1 {
 		g.deadline = g.cmd.NotAfter
+	} else if strings.Contains(g.cmd.CP, clockNow) {
+		g.frame = nil // a clock set by the first try's time would be late by all the waiting since
 	}
 	s.emit(&g.cmd, &telemetry.Outcome{Step: telemetry.StepSending, QN: qn, Try: g.try}, now)
 }
 
-// cleared says that StepSending of a try under a QN is durable, in the journal and on the topic.
-func (s *station) cleared(qn string, try int, now time.Time) {
-	if g := s.open; g != nil && g.qn == qn && g.try == try {
+// cleared says that StepSending of a try under a QN is durable, in the journal and on the topic, or by lost that one of them did not take it:
+// then the try cannot leave, and waiting for an answer to the tries before it would be waiting for nothing.
+func (s *station) cleared(qn string, try int, lost error, now time.Time) {
+	g := s.open
+	if g == nil || g.qn != qn || g.try != try {
+		return
+	}
+	switch {
+	case lost == nil:
 		g.durable = true
 		s.leave(now)
+	case g.phase != clearing: // an answer came meanwhile
+	case g.sent:
+		s.finish(telemetry.StepFailed, 0, fmt.Sprintf("no answer to %d tries; the journal did not take the next: %v", g.try-1, lost), now)
+	default:
+		s.finish(telemetry.StepFailed, 0, fmt.Sprintf("not sent: the journal did not take its entry: %v", lost), now)
 	}
 }
 

@@ -73,7 +73,7 @@ func (d *desk) release() {
 	for i := range held {
 		d.s.saw(&held[i], d.now)
 		if held[i].Step == telemetry.StepSending {
-			d.s.cleared(held[i].QN, held[i].Try, d.now)
+			d.s.cleared(held[i].QN, held[i].Try, nil, d.now)
 		}
 	}
 }
@@ -207,6 +207,13 @@ func TestDialogues(t *testing.T) {
 			"sending failed", "the connection ended before the answer; unknown whether the device acted", 1},
 		{"connection ends before the result", "2061", hours, func(d *desk) { d.reply(requestAnswer(1)); d.s.disconnect(d.now); d.settle() },
 			"sending accepted:1 failed", "the connection ended before the result", 1},
+		{"connection ends after the one answer", "1061", "", func(d *desk) {
+			d.reply(uploaded("*", "1061", "RtdInterval=30"))
+			d.s.disconnect(d.now)
+			d.settle()
+		}, "sending data done", "no 9012 came: 1 data frame", 1},
+		{"connection ends after 9012", "1061", "", func(d *desk) { d.reply(result(1)); d.s.disconnect(d.now); d.settle() },
+			"sending done:1", "9012 came, the answer did not", 1},
 		{"parameter out of range", "1062", "RtdInterval=7", func(*desk) {}, "failed", `not sent: hj212: CN 1062: parameter RtdInterval: "7" is not 30..3600 s`, 0},
 		{"not of the edition", "2072", "", func(*desk) {}, "failed", "not sent: CN 2072 is no command of HJ 212-2017, which the device speaks", 0},
 		{"no next password", "1072", "", func(*desk) {}, "failed", "not sent: the registry has no next password of the device", 0},
@@ -313,7 +320,7 @@ func TestNothingLeavesUnannounced(t *testing.T) {
 	}
 	d.s.disconnect(d.now) // nothing had left: back to the queue
 	d.s.connect("192.0.2.1:4001", hj212.Version2017, d.now)
-	d.s.cleared(d.held[0].QN, 1, d.now)
+	d.s.cleared(d.held[0].QN, 1, nil, d.now)
 	d.settle()
 	if len(d.sent) != 0 {
 		t.Fatal("sent by the step of an attempt that was given up")

@@ -126,8 +126,9 @@ func (d *Downlink) written(l letter, err error) {
 	if err != nil {
 		d.metrics.lost.Add(1)
 		d.log.Error().Err(err).Str("mn", l.mn).Stringer("kind", l.kind).Msg("step of a command lost")
-	} else if l.qn != "" {
-		d.cleared(l.mn, l.qn, l.try)
+	}
+	if l.qn != "" {
+		d.cleared(l.mn, l.qn, l.try, err)
 	}
 	<-d.writing
 }

@@ -41,7 +41,7 @@ func NewIntake(cfg Config, devices Devices, pub Publisher, downlink *Downlink, r
 		cfg: cfg, devices: devices, pub: pub, downlink: downlink, idle: make(chan struct{}, 1), listings: make(chan struct{}, maxListings),
 		log: log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
 	}
-	in.live = newLive(cfg.OneSession, downlink)
+	in.live = newLive(&cfg, downlink)
 	in.messages.New = func() any { return new(hj212.Message) }
 	in.completions.New = newCompletion
 	in.outs.New = func() any { return new(outBuffer) }

@@ -18,6 +18,7 @@ const secondEvery = time.Minute
 // locks may be locked under it, and the queue of a Line; neither may call back.
 type live struct {
 	policy   SessionPolicy
+	silent   time.Duration // Config.SilentAfter
 	downlink *Downlink
 	shard    [shards]struct {
 		mu sync.Mutex // guards by, and since, older and noted of the presences in it
@@ -27,8 +28,8 @@ type live struct {
 	moves   atomic.Int64 // devices that went over to another connection
 }
 
-func newLive(policy SessionPolicy, downlink *Downlink) *live {
-	l := &live{policy: policy, downlink: downlink}
+func newLive(cfg *Config, downlink *Downlink) *live {
+	l := &live{policy: cfg.OneSession, silent: cfg.SilentAfter, downlink: downlink}
 	for i := range l.shard {
 		l.shard[i].by = map[string]*presence{}
 	}
@@ -69,7 +70,7 @@ type claim struct {
 	denied bool      // the policy leaves the device to other
 }
 
-// claim makes p the presence of its device, as far as the policy lets it: with PolicyNewest the presence before it is lost.
+// claim makes p the presence of its device, as far as the policy lets it: the presence before it is lost, except with PolicyOff.
 func (l *live) claim(p *presence, now time.Time) claim {
 	at := &l.shard[shardOf(p.mn)]
 	at.mu.Lock()
@@ -82,7 +83,8 @@ func (l *live) claim(p *presence, now time.Time) claim {
 	case l.policy == PolicyOff:
 		p.older = have
 	default:
-		c.other, c.denied, c.note = have, l.policy == PolicyRefuse, now.Sub(have.noted) >= secondEvery
+		c.other, c.note = have, now.Sub(have.noted) >= secondEvery
+		c.denied = l.policy == PolicyRefuse && now.Sub(have.lastHeard()) < l.silent
 		if c.note {
 			have.noted = now
 		}
@@ -135,6 +137,16 @@ func (l *live) leave(p *presence, now time.Time) bool {
 // online tells the downlink where the device is.
 func (l *live) online(p *presence, now time.Time) {
 	l.downlink.online(p.mn, p.session.line, p.session.peer.Addr, p.version, now)
+}
+
+// lastHeard is when the connection last brought a frame of the device, or got it. It is called with the shard's lock held.
+func (p *presence) lastHeard() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last.After(p.since) {
+		return p.last
+	}
+	return p.since
 }
 
 // heard notes a frame.

@@ -121,6 +121,9 @@ func TestDispatcherLosesDevices(t *testing.T) {
 	f.want()
 }
 
+// modelSilence is Config.SilentAfter in the model's test.
+const modelSilence = 2 * time.Minute
+
 // oneSession is the policies, as a model that is easy to check.
 type oneSession struct {
 	policy  SessionPolicy
@@ -128,6 +131,7 @@ type oneSession struct {
 	shown   map[int]map[string]bool // connection -> its devices; off: those that are open
 	dead    map[int]bool            // hung up
 	noted   map[string]time.Time
+	heard   map[string]time.Time
 	records []string
 }
 
@@ -145,8 +149,9 @@ func (m *oneSession) frame(conn int, mn string, now time.Time) {
 		}
 	} else if other, ok := m.has[mn]; !ok || other != conn {
 		if ok {
-			m.other(conn, other, mn, now)
-			if m.policy == PolicyRefuse {
+			denied := m.policy == PolicyRefuse && now.Sub(m.heard[mn]) < modelSilence
+			m.other(conn, other, mn, denied, now)
+			if denied {
 				m.add("reject %s second_session", mn)
 				return
 			}
@@ -158,17 +163,17 @@ func (m *oneSession) frame(conn int, mn string, now time.Time) {
 			m.dead[other] = true
 		}
 	}
-	m.shown[conn][mn] = true
+	m.shown[conn][mn], m.heard[mn] = true, now
 	m.add("frame %s %d", mn, conn)
 }
 
-func (m *oneSession) other(conn, other int, mn string, now time.Time) {
+func (m *oneSession) other(conn, other int, mn string, denied bool, now time.Time) {
 	if at, ok := m.noted[mn]; ok && now.Sub(at) < time.Minute {
 		return
 	}
 	m.noted[mn] = now
 	cause := "replaced"
-	if m.policy == PolicyRefuse {
+	if denied {
 		cause = "second_session"
 	}
 	m.add("second %s %d %s 192.0.2.1:%d", mn, conn, cause, other)
@@ -205,7 +210,8 @@ func TestOneSessionModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		policy := rapid.SampledFrom([]SessionPolicy{PolicyNewest, PolicyRefuse, PolicyOff}).Draw(rt, "policy")
 		f := newFront(t, policy, three()...)
-		m := &oneSession{policy: policy, has: map[string]int{}, shown: map[int]map[string]bool{}, dead: map[int]bool{}, noted: map[string]time.Time{}}
+		m := &oneSession{policy: policy, has: map[string]int{}, shown: map[int]map[string]bool{}, dead: map[int]bool{}, noted: map[string]time.Time{}, heard: map[string]time.Time{}}
+		f.in.live.silent = modelSilence
 		links := map[int]*link{}
 		conns := 0
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {

@@ -20,6 +20,10 @@ const (
 	StateGarbage              // too many refused bytes: close the connection with CauseGarbage
 )
 
+// leastRefused is what a refused span that begins like a frame counts against Config.MaxGarbageBytes at least, in bytes: a few bytes that
+// claim to be a long frame cost a tenth of a millisecond, in an event loop that others share, and a record. Heartbeats of modems do not.
+const leastRefused = 256
+
 // A Session is one connection. Except for Completion callbacks, and where a field says otherwise, it belongs to one goroutine.
 type Session struct {
 	in      *Intake
@@ -37,7 +41,7 @@ type Session struct {
 	more  map[string]*presence
 	debts []debt // session entries that the journal has to get before anything else
 
-	garbage int           // refused bytes since the last good frame
+	garbage int           // refused bytes since the last good frame, see leastRefused
 	denied  bool          // the policy left a device to another connection
 	closed  bool          // Close was called: acks have nowhere to go
 	out     *outBuffer    // nil: nothing to write
@@ -114,6 +118,9 @@ func (s *Session) frame(msg *hj212.Message, frame hj212.Frame, now time.Time) bo
 			return s.refuse(wire, ReasonBadMN, now)
 		}
 		d, p = s.in.devices.Lookup(msg.MN), s.more[string(msg.MN)]
+		if err := s.verify(frame, d); err != nil {
+			return s.refuse(wire, errorReason(err), now)
+		}
 	}
 	if d == nil && s.in.cfg.UnknownDevices != PolicyAdmit {
 		return s.reject(telemetry.TopicRejects, s.connKey, wire, ReasonUnknownMN, now)
@@ -182,6 +189,9 @@ func (s *Session) reject(topic telemetry.Topic, key string, wire []byte, reason 
 		return false
 	}
 	s.garbage += len(wire)
+	if wire[0] == '#' {
+		s.garbage += max(0, leastRefused-len(wire))
+	}
 	counts := s.refused.Load()
 	if counts == nil { // most connections never need it
 		counts = new([reasonEnd]atomic.Uint32)

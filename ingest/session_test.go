@@ -384,7 +384,7 @@ func TestConfigReportsAllFaults(t *testing.T) {
 		t.Errorf("the default: %v", err)
 	}
 	err := Config{Linger: -1}.Validate()
-	for _, key := range []string{"gateway", "max_frame", "unknown_devices", "one_session", "max_devices", "max_garbage_bytes", "max_unacked_bytes",
+	for _, key := range []string{"gateway", "max_frame", "unknown_devices", "one_session", "silent_after", "max_devices", "max_garbage_bytes", "max_unacked_bytes",
 		"max_inflight_bytes", "max_inflight_records", "linger"} {
 		if err == nil || !strings.Contains(err.Error(), "ingest."+key+": ") {
 			t.Errorf("%s is not reported in %v", key, err)

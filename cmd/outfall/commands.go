@@ -61,10 +61,10 @@ func newDeviceCommands(a *app) *cobra.Command {
 			defer access.close()
 			byID := map[string]*commandRow{}
 			err = access.cluster.ReadAll(cmd.Context(), telemetry.TopicCommands, func(rec *kgo.Record) error {
-				if mn != "" && mn != string(rec.Key) {
-					return nil
+				if mn == "" || mn == string(rec.Key) {
+					collectCommand(byID, rec)
 				}
-				return collectCommand(byID, rec)
+				return nil
 			})
 			if err != nil {
 				return fmt.Errorf("read commands: %w", err)
@@ -78,22 +78,21 @@ func newDeviceCommands(a *app) *cobra.Command {
 	return cmd
 }
 
-// collectCommand takes a record of the topic. Of a step whose command retention has removed nothing is shown.
-func collectCommand(byID map[string]*commandRow, rec *kgo.Record) error {
-	var err error
+// collectCommand takes a record of the topic. Of a step whose command retention has removed nothing is shown, and nothing of a record that
+// the gateways skip, too.
+func collectCommand(byID map[string]*commandRow, rec *kgo.Record) {
 	switch kind, _ := telemetry.ParseKind(header(rec, telemetry.HeaderKind)); kind {
 	case telemetry.KindCommand:
 		var c telemetry.Command
-		if err = json.Unmarshal(rec.Value, &c); err == nil && byID[c.ID] == nil {
+		if json.Unmarshal(rec.Value, &c) == nil && c.Validate() == nil && c.MN == string(rec.Key) && byID[c.ID] == nil {
 			byID[c.ID] = &commandRow{Command: c}
 		}
 	case telemetry.KindOutcome:
 		var o telemetry.Outcome
-		if err = json.Unmarshal(rec.Value, &o); err == nil && byID[o.ID] != nil {
+		if json.Unmarshal(rec.Value, &o) == nil && byID[o.ID] != nil {
 			byID[o.ID].follow(&o)
 		}
 	}
-	return err
 }
 
 func printCommands(p *printer, byID map[string]*commandRow, open bool) error {

@@ -123,7 +123,7 @@ func TestSendAndList(t *testing.T) {
 		}
 	}
 	byID := map[string]*commandRow{}
-	collect := func(rec *kgo.Record) error { return collectCommand(byID, rec) }
+	collect := func(rec *kgo.Record) error { collectCommand(byID, rec); return nil }
 	if err := cluster.ReadAll(t.Context(), telemetry.TopicCommands, collect); err != nil {
 		t.Fatal(err)
 	}
@@ -163,5 +163,31 @@ func TestSendWithoutGateway(t *testing.T) {
 	_, err = awaitCommand(t.Context(), cluster, &telemetry.Command{ID: "x1", MN: "A1", NotAfter: past}, next, p)
 	if exitCode(err, true) != exitUnreachable || !strings.Contains(err.Error(), "no gateway took command x1") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What is no command is not listed, and does not keep the others from being.
+func TestCommandsSkipBadRecords(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	good := telemetry.Command{ID: "x1", MN: "A1", CN: "1061", Operator: "li", Created: now, NotAfter: now.Add(time.Minute)}
+	other := good
+	other.ID, other.MN = "x2", "A2"
+	byID := map[string]*commandRow{}
+	for _, r := range []struct {
+		kind  telemetry.Kind
+		value []byte
+	}{
+		{telemetry.KindCommand, []byte("{")},
+		{telemetry.KindCommand, []byte("{}")},
+		{telemetry.KindCommand, telemetry.AppendJSON(nil, &other)}, // under the key of A1
+		{telemetry.KindCommand, telemetry.AppendJSON(nil, &good)},
+		{telemetry.KindOutcome, []byte("nothing")},
+		{telemetry.KindOutcome, telemetry.AppendJSON(nil, &telemetry.Outcome{ID: "x1", Step: telemetry.StepExpired})},
+	} {
+		headers := []kgo.RecordHeader{{Key: telemetry.HeaderKind, Value: []byte(r.kind.String())}}
+		collectCommand(byID, &kgo.Record{Key: []byte("A1"), Value: r.value, Headers: headers})
+	}
+	if r := byID["x1"]; len(byID) != 1 || r == nil || r.Step != telemetry.StepExpired {
+		t.Errorf("listed %+v", byID)
 	}
 }

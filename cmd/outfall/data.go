@@ -34,6 +34,7 @@ type dataAccess struct {
 	cluster *broker.Cluster
 	cfg     *Config
 	live    *runInfo // the process that runs on the directory; nil: none, or real brokers
+	idle    string   // the directory that no process runs on; empty: one does, or real brokers
 	close   func()
 }
 
@@ -62,7 +63,7 @@ func (o *dataOptions) open(ctx context.Context, a *app) (*dataAccess, error) {
 	if err != nil {
 		return nil, unreachable(fmt.Errorf("open the data directory: %w", err))
 	}
-	return &dataAccess{cluster: embedded.Cluster(), cfg: cfg, close: func() {
+	return &dataAccess{cluster: embedded.Cluster(), cfg: cfg, idle: o.dir, close: func() {
 		if err := embedded.Close(); err != nil {
 			fmt.Fprintf(a.stderr, "outfall: %v\n", err)
 		}

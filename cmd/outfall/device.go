@@ -84,7 +84,7 @@ func deviceStates(ctx context.Context, access *dataAccess, admin []string, mn st
 		s := states[id]
 		if s == nil {
 			s = &deviceState{MN: id, Sessions: []ingest.LiveSession{}}
-			if at, ok := last[id]; ok && !at.IsZero() {
+			if at, ok := last[id]; ok {
 				s.LastFrame = &at
 			}
 			states[id] = s
@@ -119,7 +119,7 @@ func lastFrames(ctx context.Context, cluster *broker.Cluster) (map[string]time.T
 	seen, last := positions{}, map[string]time.Time{}
 	err := cluster.ReadAll(ctx, telemetry.TopicStatus, func(rec *kgo.Record) error {
 		st, fresh, err := decodeOutput[telemetry.Status](seen, rec)
-		if err == nil && fresh {
+		if err == nil && fresh && st.LastFrame.UnixMilli() > 0 { // 0: the stream stage has seen none
 			last[st.MN] = st.LastFrame
 		}
 		return err

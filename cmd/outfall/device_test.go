@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"outfall/ingest"
 	"outfall/internal/broker"
 	"outfall/telemetry"
@@ -30,6 +32,12 @@ func TestDeviceStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	never := telemetry.Status{MN: "B", LastFrame: time.UnixMilli(0).UTC()} // as the stream stage says it
+	status := &kgo.Record{Topic: cluster.Topic(telemetry.TopicStatus), Key: []byte("B"), Value: telemetry.AppendJSON(nil, &never),
+		Headers: []kgo.RecordHeader{{Key: telemetry.HeaderSource, Value: []byte("1")}, {Key: telemetry.HeaderOrdinal, Value: []byte("0")}}}
+	if err := publish(t.Context(), cluster, []*kgo.Record{status}); err != nil {
+		t.Fatal(err)
+	}
 	ahead := int64(1500)
 	gateways := []string{
 		gateway(t, ingest.LiveSession{MN: "A", Gateway: "gw2", Conn: 7, Peer: "192.0.2.1:5", Via: "10.0.0.1:4", TLS: true, Edition: "2017", CRC: "hj", Devices: 2,

@@ -28,6 +28,9 @@ func adminFlag(cmd *cobra.Command, to *[]string) {
 
 // liveSessions asks every gateway for its sessions, of one device unless mn is empty.
 func liveSessions(ctx context.Context, access *dataAccess, admin []string, mn string) ([]ingest.LiveSession, error) {
+	if len(admin) == 0 && access.idle != "" {
+		return nil, unreachable(fmt.Errorf("no process runs on %s: no device is connected there; --admin asks other gateways", access.idle))
+	}
 	if len(admin) == 0 {
 		admin = []string{connectable(access.cfg.Admin.Listen)}
 		if access.live != nil {

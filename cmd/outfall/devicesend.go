@@ -52,7 +52,7 @@ the registry's next password. The period of --from and --to is that of DataTime,
 when it sends.
 
 Exit codes: 0 when the device did it, 1 when it did not, 4 when no gateway took the command. With --wait=false 0 says that the command
-stands in the topic.`,
+stands in the topic; --output jsonl prints it, with its id.`,
 		Example: `  outfall device send 520181A00170C67EF96ED8C5 clock-get
   outfall device send 520181A00170C67EF96ED8C5 recall-hours --from "2026-07-01 00:00" --to "2026-07-01 23:00"
   outfall device send 520181A00170C67EF96ED8C5 realtime-interval-set RtdInterval=60 --operator li --yes-change-device
@@ -101,11 +101,11 @@ func deviceSend(ctx context.Context, a *app, o *sendOptions, args []string) erro
 	case o.operator == telemetry.SetUpOperator:
 		return usagef("--operator: %q is the gateway's own name", o.operator)
 	case o.validFor <= 0 || o.validFor > telemetry.MaxValidity:
-		return usagef("--valid-for: %v is not within 0..%v", o.validFor, telemetry.MaxValidity)
+		return usagef("--valid-for: %v is not above 0 and up to %v", o.validFor, telemetry.MaxValidity)
 	case err != nil:
 		return usagef("%w", err)
 	}
-	p, err := newPrinter(a.stdout, o.form, "AT", "STEP", "CODE", "DETAIL")
+	p, err := newPrinter(a.stdout, o.form, "AT", "STEP    ", "CODE", "DETAIL")
 	if err != nil {
 		return err
 	}
@@ -121,8 +121,8 @@ func deviceSend(ctx context.Context, a *app, o *sendOptions, args []string) erro
 	if err := o.allowed(&c, d); err != nil {
 		return err
 	}
-	if access.cluster.Embedded() && access.live == nil {
-		return unreachable(fmt.Errorf("no process runs on %s: a command needs one to be sent", o.data.dir))
+	if access.idle != "" {
+		return unreachable(fmt.Errorf("no process runs on %s: a command needs one to be sent", access.idle))
 	}
 	next, err := access.cluster.Offsets(ctx, telemetry.TopicCommands, broker.FromEnd)
 	if err != nil {
@@ -133,7 +133,10 @@ func deviceSend(ctx context.Context, a *app, o *sendOptions, args []string) erro
 	}
 	if !o.wait {
 		fmt.Fprintf(a.stderr, "command %s stands in the topic; see \"outfall device commands %s\"\n", c.ID, c.MN)
-		return nil
+		if !p.jsonl {
+			return nil
+		}
+		return errors.Join(p.row(&commandRow{Command: c}), p.flush())
 	}
 	last, err := awaitCommand(ctx, access.cluster, &c, next, p)
 	if err != nil {
@@ -215,7 +218,7 @@ func awaitCommand(ctx context.Context, cluster *broker.Cluster, c *telemetry.Com
 		}
 		last = &o
 		patience.Reset(nextStepLimit)
-		if err := errors.Join(p.row(o, localTime(o.Time), string(o.Step), codeCell(o.Code), orDash(stepDetail(&o))), p.flush()); err != nil {
+		if err := errors.Join(p.row(o, localTime(o.Time), fmt.Sprintf("%-8s", o.Step), fmt.Sprintf("%-4s", codeCell(o.Code)), orDash(stepDetail(&o))), p.flush()); err != nil {
 			return err
 		}
 		if o.Step.Final() {

@@ -71,7 +71,7 @@ func showState(p *printer, s *deviceState) error {
 	}
 	line("MN", "%s", s.MN)
 	if s.Known {
-		line("outlet", "%s %s, %s", s.Outlet, s.OutletName, s.Enterprise)
+		line("outlet", "%s, %s", strings.TrimSpace(s.Outlet+" "+s.OutletName), s.Enterprise)
 	} else {
 		line("outlet", "none: not in the registry")
 	}

@@ -49,6 +49,13 @@ connections and changes of its registry entry. Runs until interrupted.`,
 				return err
 			}
 			defer access.close()
+			byMN, err := readRegistry(cmd.Context(), access.cluster)
+			if err != nil {
+				return err
+			}
+			if _, known := byMN[mn]; !known {
+				fmt.Fprintf(a.stderr, "outfall: the registry does not name %s; frames of unknown devices are in \"outfall journal cat --rejects\"\n", mn)
+			}
 			return follower{access, telemetry.TopicJournal, fromStart, p}.run(cmd.Context(), func(rec *kgo.Record) error {
 				if string(rec.Key) != mn {
 					return nil

@@ -64,7 +64,7 @@ func newJournalCat(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cat",
 		Short: "Print journal entries",
-		Long: `Print the journal's entries, per partition in offset order. Frames are the exact bytes received, other kinds canonical JSON.
+		Long: `Print the journal's entries, per partition in offset order. Frames are the exact bytes received, PW included, other kinds canonical JSON.
 
 Kinds: ` + strings.Join(journalKinds(), ", ") + `. --from and --to select by the moment of receipt, --from included, --to not.
 

@@ -281,6 +281,10 @@ func noRules(ctx context.Context, cluster *broker.Cluster) (bool, error) {
 
 // greet says where everything is.
 func greet(w io.Writer, info runInfo, dir string) {
+	devices := info.Ingest
+	if info.TLS != "" {
+		devices += "  by TLS " + info.TLS
+	}
 	fmt.Fprintf(w, `
 devices connect to  %s
 admin               http://%s  (/metrics /livez /readyz /debug/pprof)
@@ -289,7 +293,7 @@ InfluxDB            %s, database "outfall"
 data                %s  (log: %s)
 simulated devices   outfall demo --data %s   in another terminal
 
-`, info.Ingest, info.Admin, info.Influx, influxExample(info.Influx), dir, filepath.Join(dir, "log", "outfall.log"), dir)
+`, devices, info.Admin, info.Influx, influxExample(info.Influx), dir, filepath.Join(dir, "log", "outfall.log"), dir)
 }
 
 // influxExample is a query that shows hour means: the first thing that a newcomer can look at.

@@ -19,10 +19,11 @@ const runFile = "run.json"
 // A runInfo is the content of run.json: addresses that can be connected to, present exactly while the process is ready.
 type runInfo struct {
 	PID    int    `json:"pid"`
-	Ingest string `json:"ingest"` // host:port
-	Admin  string `json:"admin"`  // host:port
-	Influx string `json:"influx"` // URL
-	Broker string `json:"broker"` // unix:PATH
+	Ingest string `json:"ingest"`        // host:port
+	TLS    string `json:"tls,omitempty"` // host:port; empty: no TLS listener
+	Admin  string `json:"admin"`         // host:port
+	Influx string `json:"influx"`        // URL
+	Broker string `json:"broker"`        // unix:PATH
 }
 
 // socket is the path of the embedded broker's socket.
@@ -92,7 +93,11 @@ func connectable(listen string) string {
 
 // newRunInfo is what this process offers.
 func newRunInfo(s *stages, influxURL, socket string) runInfo {
-	return runInfo{
+	info := runInfo{
 		PID: os.Getpid(), Ingest: connectable(s.server.Addr().String()), Admin: connectable(s.admin.Addr().String()), Influx: influxURL, Broker: "unix:" + socket,
 	}
+	if addr := s.server.TLSAddr(); addr != nil {
+		info.TLS = connectable(addr.String())
+	}
+	return info
 }

@@ -24,20 +24,22 @@ type entrant struct {
 	peer ingest.Peer
 	from addressKey // what Server.dismiss gives back to the door
 	tls  bool       // it counts in Server.encrypted
+	pace *pacer     // the listener's, beside the server's
 }
 
 // accept takes connections from ln until it is closed or its deadline has passed. own is the listener's pace beside the server's; nil: none.
-func (s *Server) accept(ctx context.Context, ln *net.TCPListener, own *pacer) {
+// From the end of paced on there is no pace.
+func (s *Server) accept(ctx, paced context.Context, ln *net.TCPListener, own *pacer) {
 	var pause time.Duration
 	for {
-		s.pace.wait(ctx)
-		own.wait(ctx)
+		s.pace.wait(paced)
+		own.wait(paced)
 		c, err := ln.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 		if err == nil {
-			err = s.greet(ctx, c, ln != s.ln)
+			err = s.greet(ctx, c, ln != s.ln, own)
 		}
 		if err == nil {
 			pause = 0
@@ -56,13 +58,13 @@ func (s *Server) accept(ctx context.Context, ln *net.TCPListener, own *pacer) {
 }
 
 // greet counts a new connection and brings it to its session: at once, or on a goroutine when its peer must say something first.
-func (s *Server) greet(ctx context.Context, c *net.TCPConn, encrypted bool) error {
+func (s *Server) greet(ctx context.Context, c *net.TCPConn, encrypted bool, own *pacer) error {
 	address, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok { // reset before the accept
 		return c.Close()
 	}
 	remote := netip.AddrPortFrom(address.AddrPort().Addr().Unmap(), address.AddrPort().Port())
-	e := &entrant{c: c, peer: ingest.Peer{Addr: remote.String(), TLS: encrypted}, tls: encrypted}
+	e := &entrant{c: c, peer: ingest.Peer{Addr: remote.String(), TLS: encrypted}, tls: encrypted, pace: own}
 	live := s.live.Add(1)
 	if encrypted && s.encrypted.Add(1) > int64(s.cfg.TLS.MaxConnections) {
 		s.dismiss(e, refusedTLS, nil)
@@ -157,9 +159,15 @@ func (s *Server) enrol(e *entrant) error {
 	return err
 }
 
-// dismiss ends a connection that gets no session. cause is for the log; nil when the refusal says all.
+// dismiss ends a connection that gets no session. cause is for the log; nil when the refusal says all. One that was turned away at the door
+// has cost next to nothing and gives its place back: a flood from one address must not use up the pace of everybody's accepts.
 func (s *Server) dismiss(e *entrant, why refusal, cause error) {
 	s.refused[why].Add(1)
+	switch why {
+	case refusedLimit, refusedAddress, refusedRate, refusedBusy, refusedTLS:
+		s.pace.giveBack()
+		e.pace.giveBack()
+	}
 	s.forget(e.from, e.tls)
 	_ = e.c.Close() // of what it could report, nobody has a use
 	s.sampled.Warn().Err(cause).Str("remote", e.peer.Addr).Stringer("reason", why).Msg("connection refused")

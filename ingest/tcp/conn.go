@@ -26,7 +26,7 @@ type conn struct {
 	peer     *ingest.Peer // until OnOpen
 	remote   string
 	from     addressKey
-	lastRead time.Duration // last bytes, or the connection's begin; since Server.epoch
+	lastRead time.Duration // last bytes, the connection's begin, or the end of a wait; since Server.epoch
 	index    int32         // in loop.conns and loop.due
 	buffered int32         // inbound bytes that count in Server.backlog
 	sending

@@ -37,7 +37,8 @@ func (r refusal) String() string {
 // maxResting bounds the addresses that are remembered without a connection, only for their rate.
 const maxResting = 1 << 16
 
-// An addressKey is an IPv4 address in IPv6 form, or the first half of an IPv6 address: a site has a whole /64. The zero key is nobody's.
+// An addressKey is an IPv4 address in IPv6 form, or the first half of an IPv6 address, for a site has a whole /64, with a one at the end. The
+// zero key is nobody's: without the one it would be that of ::1.
 type addressKey [16]byte
 
 func keyOf(a netip.Addr) addressKey {
@@ -46,6 +47,7 @@ func keyOf(a netip.Addr) addressKey {
 	}
 	key := addressKey(a.As16())
 	clear(key[8:])
+	key[15] = 1
 	return key
 }
 
@@ -181,6 +183,16 @@ func (p *pacer) reserve(now time.Time) time.Duration {
 	}
 	p.next = p.next.Add(p.interval)
 	return max(0, p.next.Sub(now))
+}
+
+// giveBack returns a place that was taken in vain.
+func (p *pacer) giveBack() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = p.next.Add(-p.interval)
 }
 
 // wait takes the next place and returns when it is due, or when ctx ends.

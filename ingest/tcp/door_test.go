@@ -39,6 +39,16 @@ func TestDoor(t *testing.T) {
 		enter(t, d, "2001:db8::3", 0, refusedAddress)
 		enter(t, d, "2001:db8:0:1::3", 0, 0)
 	})
+	t.Run("an IPv6 address that begins with zeros", func(t *testing.T) {
+		d := open(func(*Config) {})
+		for range 5 { // all of them leave, so all of them get in
+			d.leave(enter(t, d, "::1", 0, 0), at(0))
+		}
+		enter(t, d, "::1", 0, 0)
+		enter(t, d, "::2", 0, 0)
+		enter(t, d, "::3", 0, refusedAddress)
+		enter(t, d, "0.0.0.1", 0, 0)
+	})
 	t.Run("rate", func(t *testing.T) {
 		d := open(func(c *Config) { c.MaxConnectionsPerAddress, c.AddressRate, c.AddressBurst = 0, 10, 3 })
 		for range 3 {
@@ -96,6 +106,11 @@ func TestPacer(t *testing.T) {
 	if d := p.reserve(start); d != 100*time.Millisecond {
 		t.Errorf("the next one waits %v, want 100ms", d)
 	}
+	p.giveBack()
+	if d := p.reserve(start); d != 100*time.Millisecond {
+		t.Errorf("after a place was given back the next one waits %v, want 100ms", d)
+	}
+	(*pacer)(nil).giveBack()
 	if d := p.reserve(start.Add(time.Minute + 1)); d != 0 {
 		t.Errorf("after the ramp it waits %v", d)
 	}

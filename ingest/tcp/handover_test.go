@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,43 @@ func TestHandOver(t *testing.T) {
 	}
 	cancel()
 	devices.Wait()
+}
+
+// What a pace holds back in the kernel's queue is served before the listener is closed, for that resets the queue.
+func TestHandOverOfAQueue(t *testing.T) {
+	a := newAuthority(t)
+	_, config := withTLS(t, a, func(_ *ingest.Config, c *Config) {
+		c.ReusePort, c.HandoverTime, c.TLS.HandshakeRate = true, time.Second, 1
+	})
+	r := startLight(t, config)
+	address := r.srv.TLSAddr().String()
+	var waiting []net.Conn
+	for range 8 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		waiting = append(waiting, c)
+	}
+	var devices sync.WaitGroup
+	for i, raw := range waiting {
+		devices.Go(func() {
+			c := tls.Client(raw, &tls.Config{RootCAs: a.pool, ServerName: "gateway"})
+			if err := exchange(c, upload(mn1, "123456", i)); err != nil {
+				t.Errorf("device %d: ended before its first ack: %v", i, err)
+			}
+		})
+	}
+	next := startLight(t, func(i *ingest.Config, c *Config) {
+		config(i, c)
+		c.TLS.Listen = address
+	})
+	r.stop()
+	devices.Wait()
+	if n := next.in.Stats().Journaled; n != 0 {
+		t.Errorf("%d frames came to the newer process, want them where their connections waited", n)
+	}
 }
 
 // A port that is not shared stays with who has it.

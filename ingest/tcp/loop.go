@@ -127,7 +127,7 @@ func (l *loop) drain() {
 		cn.dirty = false
 		l.flush(cn)
 		if cn.wait == waitAcks && !cn.closed {
-			cn.wait = waitNone
+			l.resume(cn)
 			l.take(cn, false)
 		}
 	}
@@ -183,7 +183,7 @@ func (l *loop) takeWaiting() {
 		if cn.closed {
 			l.dead--
 		} else {
-			cn.wait = waitNone
+			l.resume(cn)
 			if cause := l.feed(cn, false); cause != 0 {
 				l.close(cn, cause)
 			} else if cn.wait == waitRoom {
@@ -194,6 +194,12 @@ func (l *loop) takeWaiting() {
 		l.waiting = l.waiting[1:]
 	}
 	l.noteWaiters()
+}
+
+// resume ends the wait of a connection, whose silence counts from now on: it had reason to be silent, its device waits for an ack.
+func (l *loop) resume(cn *conn) {
+	cn.wait = waitNone
+	cn.lastRead = l.srv.now()
 }
 
 // noteWaiters publishes the length of waiting to the goroutines that make room.

@@ -130,10 +130,12 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	paced, unpace := context.WithCancel(serving)
+	defer unpace()
 	var accepting sync.WaitGroup
-	accepting.Go(func() { s.accept(serving, s.ln, nil) })
+	accepting.Go(func() { s.accept(serving, paced, s.ln, nil) })
 	if s.tlsLn != nil {
-		accepting.Go(func() { s.accept(serving, s.tlsLn, newPacer(s.cfg.TLS.HandshakeRate, time.Time{})) })
+		accepting.Go(func() { s.accept(serving, paced, s.tlsLn, newPacer(s.cfg.TLS.HandshakeRate, time.Time{})) })
 		s.log.Info().Stringer("address", s.tlsLn.Addr()).Msg("data loggers may connect by TLS")
 	}
 	s.log.Info().Stringer("address", s.ln.Addr()).Int("event_loops", s.cfg.EventLoops).Msg("data loggers may connect")
@@ -145,6 +147,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if s.cfg.ReusePort {
+		unpace() // what is in the queues has HandoverTime
 		s.handOver(&accepting)
 	}
 	cancel() // also what waits for a PROXY header or a handshake

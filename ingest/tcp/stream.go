@@ -29,8 +29,8 @@ type stream struct {
 	ended bool // run is over: completions are settled by who brings them
 
 	// Owned by run.
-	buf      []byte // taken from c, not from here
-	lastRead time.Time
+	buf      []byte    // taken from c, not from here
+	lastRead time.Time // last bytes, or the end of the last wait
 	wait     wait
 	cause    ingest.Cause // why it ends; zero: it goes on
 }
@@ -202,6 +202,7 @@ func (st *stream) retry() {
 		return
 	}
 	waited := st.wait
+	st.lastRead = time.Now() // its device, which waits for an ack, had reason to be silent
 	if st.feed(st.buf, false); waited == waitRoom && st.wait != waitRoom {
 		st.srv.streams.roomMade()
 	}

@@ -84,3 +84,53 @@ func TestWaitingConnectionClosedAtItsTurn(t *testing.T) {
 		t.Fatalf("%d connections wait, %d are counted, want one", len(l.waiting), srv.waiters.Load())
 	}
 }
+
+// late is a registry that is read when a test says so.
+type late struct {
+	known
+	loaded bool
+}
+
+func (l *late) Loaded() bool { return l.loaded }
+
+// The journal was away for longer than the idle timeout: the devices that waited for it are not closed as idle when it is back.
+func TestConnectionIsNotIdleAfterAWait(t *testing.T) {
+	srv := &Server{cfg: DefaultConfig(), log: zerolog.Nop(), epoch: time.Now().Add(-24 * time.Hour)}
+	srv.door = newDoor(&srv.cfg, srv.epoch)
+	srv.streams.waiters = &srv.waiters
+	reg, pub := &late{known: newKnown()}, newShelf()
+	defer pub.close()
+	srv.intake = ingest.NewIntake(ingest.DefaultConfig(), reg, pub, nil, prometheus.NewRegistry(), zerolog.Nop())
+	l := &loop{srv: srv, ev: fakeEvents{srv: srv}}
+	cn := &conn{loop: l}
+	gc := &fakeConn{cn: cn, inbound: []byte("##0")}
+	cn.gc, cn.sess = gc, srv.intake.Open(ingest.Peer{Addr: "192.0.2.1:4000"}, time.Now(), cn)
+	l.add(cn)
+	srv.live.Add(1)
+	srv.OnTraffic(gc)
+	if cn.wait != waitRoom {
+		t.Fatal("a connection without room does not wait")
+	}
+	cn.lastRead = 0 // a day ago
+	l.expire(srv.now())
+	reg.loaded = true
+	l.expire(srv.now())
+	if l.expire(srv.now()); cn.closed || cn.wait != waitNone || len(gc.inbound) != 3 {
+		t.Errorf("closed %v by %q, wait %d, %d bytes kept: want a connection that goes on with its half frame", cn.closed, cn.cause, cn.wait, len(gc.inbound))
+	}
+}
+
+// A stream that waited for longer than the idle timeout is not idle when its wait ends.
+func TestStreamIsNotIdleAfterAWait(t *testing.T) {
+	srv := &Server{cfg: DefaultConfig(), log: zerolog.Nop(), epoch: time.Now()}
+	pub := newShelf()
+	defer pub.close()
+	srv.streams.waiters, srv.streams.waiting = &srv.waiters, map[*stream]struct{}{}
+	srv.intake = ingest.NewIntake(ingest.DefaultConfig(), newKnown(), pub, nil, prometheus.NewRegistry(), zerolog.Nop())
+	st := &stream{srv: srv, wait: waitRoom, lastRead: time.Now().Add(-24 * time.Hour), buf: []byte("##0")}
+	st.sess = srv.intake.Open(ingest.Peer{Addr: "192.0.2.1:4000"}, time.Now(), st)
+	st.expire(time.Now()) // it is offered its room
+	if st.expire(time.Now()); st.cause != 0 || st.wait != waitNone || len(st.buf) != 3 {
+		t.Errorf("cause %q, wait %d, %d bytes kept: want a stream that goes on with its half frame", st.cause, st.wait, len(st.buf))
+	}
+}
