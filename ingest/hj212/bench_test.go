@@ -3,15 +3,18 @@ package hj212
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 )
 
-// frame600 is a frame of 605 bytes of data with 39 pairs, of which 16 are numbers: a real-time upload of 16 factors with their marks.
+// frame600 is a frame of about 600 bytes of data with 39 fields, of which 16 are numbers: a real-time upload of 16 factors of gas with
+// their marks.
 func frame600(tb testing.TB) []byte {
+	codes := strings.Fields("a21026 a21002 a34013 a19001 a01011 a01012 a01013 a01014 a21005 a05001 a21018 a21024 a00000 a01017 a05002 a24088")
 	values := []string{"36.91", "231.0", "1.803", "0.5", "12", "104.221", "7.04", "0.0032"}
 	data := []byte("QN=20240520210700000;ST=31;CN=2011;PW=123456;" + mn2017 + ";Flag=5;CP=&&DataTime=20240520210700")
-	for i := range 16 {
-		data = fmt.Appendf(data, ";a%d-Rtd=%s,a%d-Flag=N", 21001+i*1013, values[(i*5+i/8)%8], 21001+i*1013)
+	for i, code := range codes {
+		data = fmt.Appendf(data, ";%s-Rtd=%s,%s-Flag=N", code, values[(i*5+i/8)%8], code)
 	}
 	data = append(data, "&&"...)
 	if n := len(data); n < 590 || n > 610 {

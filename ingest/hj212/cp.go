@@ -54,17 +54,18 @@ type Group struct {
 
 	key   uint64 // codeKey(Code)
 	have  uint16 // what is there: the Values, bit 1<<Suffix, haveFlag, haveSampleTime
-	stale uint16 // what an earlier Parse left behind, cleared by the end of this one unless set again
+	stale uint16 // what earlier Parses may have left behind, cleared by the end of this one unless set again
 }
 
 // grouper builds a Message's groups from its pairs in order.
 type grouper struct {
 	m        *Message
-	dataTime []byte // of the current record
-	record   int    // index of the current record's first group
-	last     int    // group of the pair before, -1 when that belongs to none: what a "Flag=" without a factor marks
-	recent   int    // group that the record's pairs spoke of last; len(m.Groups) or more when there is none yet
-	seen     uint64 // which codes the record may have: a bit for each
+	dataTime []byte    // of the current record
+	record   int       // index of the current record's first group
+	last     int       // group of the pair before, -1 when that belongs to none: what a "Flag=" without a factor marks
+	recent   int       // group that the record's pairs spoke of last; len(m.Groups) or more when there is none yet
+	seen     [4]uint64 // which codes the record may have: a bit for each, by codeHash
+	stale    uint16    // what any of the groups holds of an earlier Parse
 }
 
 // parseCP splits m.CP into Pairs, and Groups. Same-factor values make one group wherever they stand in the record; a further DataTime
@@ -72,15 +73,15 @@ type grouper struct {
 func (m *Message) parseCP() {
 	g := grouper{m: m, last: -1}
 	for at := uint(0); at < uint(len(m.CP)); {
-		at = g.plainFields(m.CP, at)
-		if at < uint(len(m.CP)) {
+		var count int
+		count, at = m.plain.find(m.CP, at)
+		g.take(m.CP, m.plain[:count])
+		if count < len(m.plain) && at < uint(len(m.CP)) {
 			at = uint(len(m.CP) - len(g.anyField(m.CP[at:])))
 		}
 	}
-	for i := range m.Groups {
-		if group := &m.Groups[i]; group.stale&^group.have != 0 {
-			group.clear(group.stale &^ group.have)
-		}
+	if g.stale != 0 {
+		m.clear()
 	}
 }
 
@@ -89,6 +90,15 @@ const (
 	haveFlag       = 1 << NumSuffixes
 	haveSampleTime = haveFlag << 1
 )
+
+// clear takes out of the groups what an earlier Parse left there.
+func (m *Message) clear() {
+	for i := range m.Groups {
+		group := &m.Groups[i]
+		group.clear(group.stale &^ group.have)
+		group.stale = 0
+	}
+}
 
 // clear takes out of the group what the bits of set stand for.
 func (g *Group) clear(set uint16) {
@@ -113,25 +123,13 @@ func (g *grouper) anyField(b []byte) (rest []byte) {
 	if !ok {
 		g.m.Quality |= BareField
 	}
-	g.m.addPair(key, value)
+	g.m.Pairs = append(g.m.Pairs, Pair{key, value})
 	if hyphen := bytes.LastIndexByte(key, '-'); hyphen > 0 {
 		g.factor(bytes.TrimRight(key[:hyphen], "- "), trim(key[hyphen+1:]), value)
 	} else {
 		g.plain(key, value)
 	}
 	return rest
-}
-
-// addPair appends a pair. Each part is stored where it stays: a struct built elsewhere is copied in units that wait for its parts' stores.
-func (m *Message) addPair(key, value []byte) {
-	n := len(m.Pairs)
-	if n == cap(m.Pairs) {
-		m.Pairs = append(m.Pairs, Pair{})
-	}
-	m.Pairs = m.Pairs[:n+1]
-	p := &m.Pairs[n]
-	p.Key = key
-	p.Value = value
 }
 
 // plain takes a pair whose key names no factor.
@@ -142,7 +140,7 @@ func (g *grouper) plain(key, value []byte) {
 		g.newRecord(value)
 	case equalFold(key, "Flag"):
 		m.Quality |= FactorlessFlag
-		if g.last >= 0 && m.Groups[g.last].have&haveFlag == 0 {
+		if g.last >= 0 && value != nil && m.Groups[g.last].have&haveFlag == 0 {
 			m.Groups[g.last].Flag = value
 			m.Groups[g.last].have |= haveFlag
 		}
@@ -155,7 +153,7 @@ func (g *grouper) newRecord(dataTime []byte) {
 	g.dataTime, g.last = dataTime, -1
 	if m.DataTime != nil {
 		m.Quality |= LaterRecord
-		g.record, g.recent, g.seen = len(m.Groups), len(m.Groups), 0
+		g.record, g.recent, g.seen = len(m.Groups), len(m.Groups), [4]uint64{}
 		return
 	}
 	m.DataTime = dataTime
@@ -194,11 +192,16 @@ func (g *grouper) factor(code, suffix, value []byte) {
 func (g *grouper) free(code []byte, bit uint16) *Group {
 	group := g.group(code, codeKey(code))
 	if group.have&bit != 0 {
+		g.leave(group)
 		group = g.repeat(code, group.key)
 	}
 	group.have |= bit
+	g.leave(group)
 	return group
 }
+
+// leave notes what the group holds of an earlier Parse, as far as it is not set again until now.
+func (g *grouper) leave(group *Group) { g.stale |= group.stale &^ group.have }
 
 // codeKey is the code's first eight bytes, a hyphen behind them if there are less: the word that a plain field begins with. Codes of less
 // than eight bytes are equal if their length and their keys are.
@@ -217,7 +220,7 @@ func (g *Group) is(code []byte, key uint64) bool {
 
 // group is the factor's newest group in the record, or a new one when there is none.
 func (g *grouper) group(code []byte, key uint64) *Group {
-	if g.seen&seenBit(key) == 0 {
+	if g.isNew(key) {
 		return g.add(code, key)
 	}
 	m := g.m
@@ -234,9 +237,15 @@ func (g *grouper) group(code []byte, key uint64) *Group {
 	return g.add(code, key)
 }
 
-// seenBit is the bit of grouper.seen for a code. Most factors are new to the record when they are not the one before, which this tells
-// without a look at the others.
-func seenBit(key uint64) uint64 { return 1 << (key * 0x9E3779B97F4A7C15 >> 58) }
+// isNew reports that the record has no factor with the key yet. Most factors are new when they are not the one before, which this mostly
+// tells without a look at the others.
+func (g *grouper) isNew(key uint64) bool {
+	h := codeHash(key)
+	return g.seen[h>>6]&(1<<(h&63)) == 0
+}
+
+// codeHash is 0..255. The factor was found by trial: few codes of the standards' that stand in one frame share a value.
+func codeHash(key uint64) uint64 { return key * 0x6F3B1445990255B7 >> 56 }
 
 // repeat is a further group of a factor whose newest one is not free for what comes: a factor that is repeated within a record is a
 // reading of its own (seen with "-ID" of several instruments).
@@ -253,13 +262,14 @@ func (g *grouper) add(code []byte, key uint64) *Group {
 		m.Groups = append(m.Groups, Group{})
 	}
 	m.Groups = m.Groups[:n+1]
-	// The Values are large, and the next frame mostly has those that the last one had: only what is not set again is cleared.
+	// The Values are large, and the next frame mostly has those that the last one had: only what is not set again is cleared (Message.clear).
 	group := &m.Groups[n]
 	group.Code = code
 	group.DataTime = g.dataTime
 	group.key, group.have, group.stale = key, 0, group.stale|group.have
 	g.last, g.recent = n, n
-	g.seen |= seenBit(key)
+	h := codeHash(key)
+	g.seen[h>>6] |= 1 << (h & 63)
 	return group
 }
 

@@ -67,12 +67,12 @@ func CRC(data []byte) uint16 {
 	tail := uint(n%8) * 8
 	a := binary.LittleEndian.Uint64(data[n-8:]) >> (64 - tail)
 	var b, c, d uint64
-	for len(data) >= 32 {
-		a ^= binary.LittleEndian.Uint64(data)
-		b ^= binary.LittleEndian.Uint64(data[8:])
-		c ^= binary.LittleEndian.Uint64(data[16:])
-		d ^= binary.LittleEndian.Uint64(data[24:])
-		data = data[32:]
+	for len(data) >= 64 {
+		a ^= binary.LittleEndian.Uint64(data) ^ binary.LittleEndian.Uint64(data[32:])
+		b ^= binary.LittleEndian.Uint64(data[8:]) ^ binary.LittleEndian.Uint64(data[40:])
+		c ^= binary.LittleEndian.Uint64(data[16:]) ^ binary.LittleEndian.Uint64(data[48:])
+		d ^= binary.LittleEndian.Uint64(data[24:]) ^ binary.LittleEndian.Uint64(data[56:])
+		data = data[64:]
 	}
 	for len(data) >= 8 {
 		a ^= binary.LittleEndian.Uint64(data)

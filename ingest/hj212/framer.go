@@ -94,6 +94,11 @@ func (f Framer) Next(buf []byte, eof bool) (fr Frame, size int, err error) {
 	if size = f.plain(buf, &fr); size > 0 {
 		return fr, size, nil
 	}
+	return f.any(buf, eof)
+}
+
+// any is Next for every buffer.
+func (f Framer) any(buf []byte, eof bool) (fr Frame, size int, err error) {
 	blank := 0
 	if f.Tolerant {
 		if blank = blanks(buf); blank > maxBlank || blank == len(buf) && eof {
@@ -146,7 +151,7 @@ func (f Framer) plain(buf []byte, fr *Frame) (size int) {
 	return size
 }
 
-// first is Next without the blanks in front.
+// first is any without the blanks in front.
 func (f Framer) first(buf []byte, eof bool, fr *Frame) (size int, perr *ParseError) {
 	if len(buf) == 0 {
 		return 0, nil

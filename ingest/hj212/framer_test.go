@@ -84,6 +84,8 @@ func TestNext(t *testing.T) {
 		t.Fatal("the wrong CRC is right")
 	}
 	const ok, ok2 = "ok:ST=32;CN=2011", "ok:ST=91"
+	text := frame("CP=&&a=清洗&&&&") // 17 bytes, 13 characters
+	const okText = "ok:CP=&&a=清洗&&&&"
 	tests := []struct {
 		name, stream, strict, tolerant string
 	}{
@@ -110,6 +112,14 @@ func TestNext(t *testing.T) {
 		{"length reaches beyond the next frame", "##0090" + good[6:] + crlf + other + crlf, "length:25 " + ok2, "length:25 " + ok2},
 		{"length too small", "##0004" + good[6:] + crlf + other + crlf, "crc:25 " + ok2, "crc:25 " + ok2},
 		{"length too small, segment closed", "##0004CP=&&a=1&&1234\r\n" + other + crlf, "length:22 " + ok2, "length:22 " + ok2},
+		{"length counts characters", "##0013" + text[6:] + crlf + other + crlf, "length:29 " + ok2, okText + " " + ok2},
+		{"length counts characters, CR only", "##0013" + text[6:] + "\r" + other + crlf, "length:28 " + ok2, okText + " " + ok2},
+		{"length counts characters, no tail", "##0013" + text[6:] + other + crlf, "length:27 " + ok2, okText + " " + ok2},
+		{"length counts characters, at the end", "##0013" + text[6:], "length:27", okText},
+		{"length counts the CRC", "##0021" + text[6:] + crlf + other + crlf, "length:29 " + ok2, okText + " " + ok2},
+		{"length counts the CRC, no tail", "##0021" + text[6:] + other + crlf, "length:27 " + ok2, okText + " " + ok2},
+		{"length counts the CRC, at the end", "##0021" + text[6:] + crlf, "length:29", okText},
+		{"length wrong and CRC wrong", "##0021" + text[6:23] + "1234" + crlf + other + crlf, "length:29 " + ok2, "length:29 " + ok2},
 		{"bad CRC", wrong + crlf + other + crlf, "crc:25 " + ok2, "crc:25 " + ok2},
 		{"bad CRC twice, no tail", wrong + wrong, "crc:23 crc:23", "crc:23 crc:23"},
 		{"bad CRC at the end", wrong, "crc:23", "crc:23"},
@@ -192,7 +202,8 @@ func FuzzNext(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, limit uint16) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		for _, tolerant := range []bool{false, true} {
-			framer := Framer{Tolerant: tolerant, MaxData: int(limit%300) + 1}
+			framer := Framer{Tolerant: tolerant, CRC: Dialect(seed % numDialects), MaxData: int(limit%300) + 1}
+			checkPlain(t, framer, stream)
 			whole := decodeAll(framer, stream, nil)
 			if total := sum(whole); !tolerant && total != len(stream) {
 				t.Errorf("%d of %d bytes accounted for: %s", total, len(stream), show(whole))
@@ -210,20 +221,42 @@ func FuzzNext(f *testing.F) {
 	})
 }
 
+// checkPlain compares Next with the general way at each place of the stream where a frame may begin.
+func checkPlain(t *testing.T, f Framer, stream []byte) {
+	t.Helper()
+	for at := 0; at < len(stream); at++ {
+		if stream[at] != '#' {
+			continue
+		}
+		for _, eof := range []bool{false, true} {
+			fr, size, err := f.Next(stream[at:], eof)
+			want, wantSize, wantErr := f.any(stream[at:], eof)
+			if size != wantSize || !reflect.DeepEqual(fr, want) || !reflect.DeepEqual(err, wantErr) {
+				t.Errorf("%+v eof=%t %q:\n got  %+v %d %v\n want %+v %d %v", f, eof, stream[at:], fr, size, err, want, wantSize, wantErr)
+			}
+		}
+	}
+}
+
 // TestCutInvariance is FuzzNext on streams of frames, broken frames and frames within frames, which random bytes rarely are.
 func TestCutInvariance(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	pick := func(s ...string) string { return s[rnd.IntN(len(s))] }
+	var dialect Dialect
 	var piece func(depth int) string
 	piece = func(depth int) string {
 		data := pick("ST=1", "CP=&&a=1&&", "", "a##b", "##00", "x\r\n")
 		if depth > 0 && rnd.IntN(3) == 0 {
 			data += piece(depth-1) + pick("", "##", "//")
 		}
-		s := frame(data)
-		switch rnd.IntN(8) {
+		s := "##" + fmt.Sprintf("%04d", len(data)) + data + string(appendHex(nil, dialect.Sum([]byte(data))))
+		switch rnd.IntN(10) {
 		case 0: // length off by some
 			s = fmt.Sprintf("##%04d", max(0, len(data)+rnd.IntN(60)-20)) + s[6:]
+		case 3: // by as much as the CRC
+			s = fmt.Sprintf("##%04d", len(data)+crcLen) + s[6:]
+		case 4: // not padded
+			s = fmt.Sprintf("##%d", len(data)) + s[6:]
 		case 1: // cut off
 			s = s[:rnd.IntN(len(s))]
 		case 2: // a byte changed
@@ -233,20 +266,22 @@ func TestCutInvariance(t *testing.T) {
 		return s + pick("\r\n", "\r\n", "\r\n", "", "\n", "\r", " ", "#", "\r\n\r\n", "junk")
 	}
 	for n := range 20_000 {
+		dialect = Dialect(n % 3 % 2 * rnd.IntN(numDialects)) // mostly the standard's
 		var b strings.Builder
 		for range 1 + rnd.IntN(5) {
 			b.WriteString(piece(3))
 		}
 		stream := []byte(b.String())
 		for _, tolerant := range []bool{false, true} {
-			framer := Framer{Tolerant: tolerant, MaxData: 30 + rnd.IntN(60)}
+			framer := Framer{Tolerant: tolerant, CRC: dialect, MaxData: 30 + rnd.IntN(60)}
+			checkPlain(t, framer, stream)
 			whole := decodeAll(framer, stream, nil)
 			parts := decodeAll(framer, stream, func() int { return 1 + rnd.IntN(1+n%20) })
 			if tolerant {
 				whole, parts = withoutSize(whole), withoutSize(parts)
 			}
 			if !reflect.DeepEqual(whole, parts) {
-				t.Fatalf("tolerant=%t limit %d: %q\n cut   %s\n whole %s", tolerant, framer.MaxData, stream, show(parts), show(whole))
+				t.Fatalf("tolerant=%t %v limit %d: %q\n cut   %s\n whole %s", tolerant, dialect, framer.MaxData, stream, show(parts), show(whole))
 			}
 		}
 	}

@@ -20,15 +20,20 @@ type Message struct {
 	Pairs              []Pair  // the whole CP in order
 	Groups             []Group // the factors of the CP, in order of first appearance
 	Quality            Quality
+
+	plain *plainFields // scratch of Parse
 }
 
 // Parse reads a data segment, in any order of fields, with ";" or "," between them and blanks around them. Nothing that a segment holds
 // makes it fail but holding no field at all: then the error is a *ParseError of ReasonSegment. Its slices are reused, so a warm
 // Message is parsed into without allocation.
 func (m *Message) Parse(data []byte) error {
-	pairs, groups := m.Pairs[:0], m.Groups[:0]
+	pairs, groups, plain := m.Pairs[:0], m.Groups[:0], m.plain
+	if plain == nil {
+		plain = new(plainFields)
+	}
 	*m = Message{}
-	m.Text, m.Pairs, m.Groups = data, pairs, groups
+	m.Text, m.Pairs, m.Groups, m.plain = data, pairs, groups, plain
 	if len(data) > standardData {
 		m.Quality |= Oversize
 	}

@@ -32,6 +32,11 @@ func TestParseDecimal(t *testing.T) {
 	}
 }
 
+var (
+	exponent  = regexp.MustCompile(`[eE][+-]?0*([0-9]*)$`)
+	notDigits = regexp.MustCompile(`[^0-9]|[eE].*`)
+)
+
 var number = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
 
 // FuzzDecimal: a Decimal is the very number that math/big reads, and that of the reference; only a number that does not fit is refused.
@@ -50,7 +55,7 @@ func FuzzDecimal(f *testing.F) {
 			}
 			return
 		}
-		e := regexp.MustCompile(`[eE][+-]?0*([0-9]*)$`).FindStringSubmatch(text)
+		e := exponent.FindStringSubmatch(text)
 		if e != nil && len(e[1]) > 3 {
 			return // beyond what math/big reads in reasonable time
 		}
@@ -60,7 +65,7 @@ func FuzzDecimal(f *testing.F) {
 		}
 		if !ok {
 			// Within 18 significant digits and exponents of two digits everything fits.
-			digits := len(regexp.MustCompile(`[^0-9]|[eE].*`).ReplaceAllString(text, ""))
+			digits := len(notDigits.ReplaceAllString(text, ""))
 			if digits <= 18 && (e == nil || len(e[1]) < 3) {
 				t.Errorf("%q is refused", text)
 			}
