@@ -46,10 +46,17 @@ func (s *Session) next(buf []byte, eof bool, msg *hj212.Message) (hj212.Frame, i
 	return own, blank + ownSize, nil
 }
 
-// verify checks the CRC of a frame of d that was cut as the connection's first device frames, when that one computes none: the CRC of another
-// device is checked all the same. d is nil for one that the registry does not name.
+// verify checks the CRC of a frame of d by d's own dialect where it may have been cut by another: that of the connection's first device, or the
+// standard's while there is none. d is nil for one that the registry does not name: its frames need a CRC, no matter which.
 func (s *Session) verify(frame hj212.Frame, d *Device) error {
-	if s.own == nil || s.own.dialect != hj212.DialectNone || d != nil && d.dialect == hj212.DialectNone {
+	cut := hj212.DialectHJ
+	if s.own != nil {
+		cut = s.own.dialect
+	}
+	switch {
+	case d == nil && cut != hj212.DialectNone:
+		return nil
+	case d != nil && (d.dialect == cut || d.dialect == hj212.DialectNone):
 		return nil
 	}
 	framer := s.in.framer(d)

@@ -113,6 +113,20 @@ func TestUncheckedDeviceVouchesForNoOther(t *testing.T) {
 	f.want("open HJ 1", "frame HJ 1", "open MOD 1", "frame MOD 1", "open UNKNOWN 1", "frame UNKNOWN 1")
 }
 
+// A device is held to its own dialect from its first frame on, whoever was on the connection before.
+func TestFirstFrameInAnothersDialect(t *testing.T) {
+	f := newFront(t, PolicyNewest, telemetry.Device{MN: "MOD", CRC: "modbus"}, telemetry.Device{MN: "HJ"})
+	alone := f.from(1)
+	alone.send(seal(hj212.DialectHJ, data("MOD", "", 5)))
+	f.want("reject gw1/1 crc_hj")
+	alone.send(seal(hj212.DialectModbus, data("MOD", "", 5)))
+	f.want("open MOD 1", "frame MOD 1")
+	alone.send(seal(hj212.DialectModbus, data("HJ", "", 5)))
+	f.want("reject MOD crc_modbus")
+	alone.send(seal(hj212.DialectHJ, data("HJ", "", 5)))
+	f.want("open HJ 1", "frame HJ 1")
+}
+
 // A peer without a name gets little for its bytes: spans of a few bytes that claim to be long frames cost most, and count so.
 func TestShortSpansCountMore(t *testing.T) {
 	f := newFront(t, PolicyNewest)

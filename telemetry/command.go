@@ -20,7 +20,7 @@ type Command struct {
 	MN string `json:"mn"`
 	CN string `json:"cn"` // 4 digits
 	// CP is what stands between the two "&&", without the new password of 1072. "SystemTime=now" of 1012 stands for the gateway's clock at
-	// the first sending.
+	// each sending.
 	CP       string    `json:"cp,omitempty"`
 	Operator string    `json:"operator"` // who asked, 1..64 bytes; SetUpOperator for the gateway itself
 	Reason   string    `json:"reason,omitempty"`
