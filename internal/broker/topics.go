@@ -41,7 +41,7 @@ func (c *Cluster) settings(t telemetry.Topic) []setting {
 			size = c.config.RetentionBytes
 		case telemetry.TopicPoints:
 			size = c.config.RetentionBytes / 2
-		case telemetry.TopicRejects, telemetry.TopicStatus, telemetry.TopicCommands:
+		case telemetry.TopicRejects, telemetry.TopicStatus, telemetry.TopicCommands, telemetry.TopicFindings:
 			size = c.config.RetentionBytes / 8
 		}
 	} else {
