@@ -28,6 +28,7 @@ type device struct {
 	known     bool // in the registry
 	deadline  int64
 	heapIndex int
+	out       uint64 // State.epoch of the newest snapshot that has the device, or that it is too new for
 
 	presence  presence
 	since     int64 // first sight

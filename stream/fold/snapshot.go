@@ -1,7 +1,6 @@
 package fold
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,15 @@ const snapshotVersion = 2
 // AppendTo appends the state in a form that Read takes back. The state goes on exactly as if it had never been written.
 func (s *State) AppendTo(dst []byte) []byte {
 	e := encoder{dst}
+	e.header(s)
+	for _, d := range s.list {
+		e.device(d)
+	}
+	return e.b
+}
+
+// header writes what comes before the devices.
+func (e *encoder) header(s *State) {
 	e.uint(snapshotVersion)
 	e.int(int64(s.partition))
 	e.int(s.clock)
@@ -32,14 +40,10 @@ func (s *State) AppendTo(dst []byte) []byte {
 	} else {
 		e.bytes(s.rules.AppendJSON(nil))
 	}
-	e.uint(uint64(len(s.devices)))
-	for _, d := range s.byMN() {
-		e.device(d)
-	}
-	return e.b
+	e.uint(uint64(len(s.list)))
 }
 
-// Read is the inverse of AppendTo.
+// Read is the inverse of AppendTo, and takes what a Frozen gave out, all of it. The state does not alias b.
 func Read(b []byte) (*State, error) {
 	d := decoder{b: b}
 	if v := d.uint(); v != snapshotVersion {
@@ -57,13 +61,15 @@ func Read(b []byte) (*State, error) {
 	}
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		dev := d.device(s)
+		if s.devices[dev.mn] != nil {
+			d.fail("device %s twice", dev.mn)
+		}
 		if d.err == nil {
-			s.devices[dev.mn] = dev
 			if !dev.known {
 				s.strangers++
 			}
 			dev.deadline = dev.nextDeadline()
-			heap.Push(&s.due, dev)
+			s.add(dev)
 		}
 	}
 	if d.err == nil && len(d.b) > 0 {

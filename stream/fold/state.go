@@ -36,10 +36,14 @@ type State struct {
 	clock     int64 // log clock, ms since 1970; 0 before the first tick
 	rules     *rules.RuleSet
 	devices   map[string]*device
+	list      []*device // all of them, in the order of their making; only ever appended to
 	due       dueHeap
 	stats     Stats
 	alarmAt   int64 // time of the newest alarm point, ns: no two are equal
 	strangers int   // devices that are not in the registry
+
+	frozen *Frozen // the snapshot that is on its way out, if any
+	epoch  uint64  // number of the newest Freeze
 
 	msg       hj212.Message // scratch of one frame
 	obs       observation   // scratch of one group
@@ -75,7 +79,7 @@ func (s *State) Clock() time.Time {
 // Stats is a summary for people; it is not part of any output.
 func (s *State) Stats() Stats {
 	st := s.stats
-	for _, d := range s.devices {
+	for _, d := range s.list {
 		if d.known {
 			st.Devices++
 		}
@@ -139,9 +143,10 @@ func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
 	}
 }
 
-// device is the state of an MN; it is made on first sight. nil: the MN is in no registry, and too many such have been seen.
+// device is the state of an MN, about to change; it is made on first sight. nil: the MN is in no registry, and too many such have been seen.
 func (s *State) device(mn string) *device {
 	if d := s.devices[mn]; d != nil {
+		s.change(d)
 		return d
 	}
 	if s.strangers >= maxStrangers {
@@ -155,11 +160,26 @@ func (s *State) made(mn string) *device {
 	d := s.devices[mn]
 	if d == nil {
 		d = newDevice(strings.Clone(mn), s.nowMs())
-		s.devices[d.mn] = d
 		s.strangers++
-		heap.Push(&s.due, d)
+		s.add(d)
 	}
+	s.change(d)
 	return d
+}
+
+// add takes in a device that is new to the state. It is no part of a snapshot that is on its way out.
+func (s *State) add(d *device) {
+	d.out = s.epoch
+	s.devices[d.mn] = d
+	s.list = append(s.list, d)
+	heap.Push(&s.due, d)
+}
+
+// change must come before anything of d that a snapshot holds is changed.
+func (s *State) change(d *device) {
+	if s.frozen != nil {
+		s.frozen.save(d)
+	}
 }
 
 // nowMs is the log clock, or the receipt time of the entry at hand while no tick has been seen.
@@ -174,6 +194,7 @@ func (s *State) nowMs() int64 {
 func (s *State) setRules(rs *rules.RuleSet) {
 	s.rules = rs
 	for _, d := range s.byMN() {
+		s.change(d)
 		s.rebind(d)
 		s.out.flushPoints(d.mn)
 		s.schedule(d)
@@ -182,10 +203,7 @@ func (s *State) setRules(rs *rules.RuleSet) {
 
 // byMN lists the devices in the order of their MN, so that no output depends on the order of a map.
 func (s *State) byMN() []*device {
-	all := make([]*device, 0, len(s.devices))
-	for _, d := range s.devices {
-		all = append(all, d)
-	}
+	all := slices.Clone(s.list)
 	sortByMN(all)
 	return all
 }
@@ -206,6 +224,7 @@ func (s *State) tick(now int64) {
 	}
 	sortByMN(due)
 	for _, d := range due {
+		s.change(d)
 		s.runTimers(d, now)
 		s.out.flushPoints(d.mn)
 		d.deadline = d.nextDeadline()
