@@ -11,25 +11,6 @@ import (
 var dirty = []byte("QN=20160801085857223;ST=32;CN=2051;PW=1;" + mn2017 + ";Flag=7;PNUM=3;PNO=2;RF=1;CP=&&DataTime=1;a-Cou=1,a-Min=2,a-Avg=3,a-Max=4,a-ZsMin=5,a-ZsAvg=6," +
 	"a-ZsMax=7,a-Rtd=8,a-ZsRtd=9,a-Flag=N,a-SampleTime=1;b-Cou=1,b-Min=2,b-Avg=3,b-Max=4,b-Rtd=5,b-Flag=D;c-Avg=3;DataTime=2;c-Rtd=8&&")
 
-// checkParse compares Parse, into a Message that was used before, with the reference.
-func checkParse(t *testing.T, data []byte) {
-	t.Helper()
-	var m Message
-	if err := m.Parse(dirty); err != nil {
-		t.Fatal(err)
-	}
-	var plain reference
-	wantErr := plain.parse(data)
-	err := m.Parse(data)
-	if !reflect.DeepEqual(err, wantErr) {
-		t.Errorf("%q: error %v, want %v", data, err, wantErr)
-	}
-	got, want := visible(&m), visible((*Message)(&plain))
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%q:\n got  %s %v %+v\n want %s %v %+v", data, groups(&m), m.Quality.Names(), got, groups((*Message)(&plain)), plain.Quality.Names(), want)
-	}
-}
-
 // visible is m without what its next Parse alone looks at.
 func visible(m *Message) Message {
 	v := *m
@@ -42,7 +23,7 @@ func visible(m *Message) Message {
 	return v
 }
 
-// FuzzParse: the fast Parse gives the Message of the reference.
+// FuzzParse: equality parse, on segments of any bytes.
 func FuzzParse(f *testing.F) {
 	f.Add(dirty)
 	f.Add([]byte("&&0-"))                // found: a suffix of no bytes
@@ -56,7 +37,17 @@ func FuzzParse(f *testing.F) {
 	for _, r := range readTSV(f, "segments.tsv") {
 		f.Add([]byte(r[3]))
 	}
-	f.Fuzz(checkParse)
+	fuzzBytes(f, (*checker).parse)
+}
+
+// fuzzBytes fuzzes with one equality whose input is no more than bytes.
+func fuzzBytes(f *testing.F, check func(c *checker, data []byte, seed uint64) error) {
+	var c checker
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := check(&c, data, 0); err != nil {
+			t.Errorf("%q: %v", data, err)
+		}
+	})
 }
 
 // TestParseIsReference is FuzzParse on segments made of the words of segments, which random bytes rarely are.
@@ -69,6 +60,7 @@ func TestParseIsReference(t *testing.T) {
 		"1", "1.5", "-1", "12345678", "1234567.", "123456789", "0.0032", "1.2.3", "null", "N", "1e5", "=N", "20160801085857223", "20230229000000000",
 		"QN=", "ST=", "CN=", "PW=", "MN=", "Flag=", "PNUM=", "PNO=", "RF=", "CP=", "CP=&&", "&&", "cp = &&", "Flag=5CP=&&", "qn=", "5", "7", "255",
 	}
+	var c checker
 	for range 20_000 {
 		var b []byte
 		if rnd.IntN(3) > 0 {
@@ -86,35 +78,47 @@ func TestParseIsReference(t *testing.T) {
 		if rnd.IntN(4) > 0 {
 			b = append(b, "&&"...)
 		}
-		checkParse(t, b)
-		if t.Failed() {
-			return
+		if err := c.parse(b, 0); err != nil {
+			t.Fatalf("%q: %v", b, err)
 		}
 	}
 }
 
-// FuzzCRC: folding gives what annex A's rounds give, and each dialect's table what its definition gives, for any cut of the segment.
+// TestSameMessageSeesAll: what two Messages can differ in, sameMessage compares. A field that comes new must be named there first.
+func TestSameMessageSeesAll(t *testing.T) {
+	for _, tt := range []struct {
+		value  any
+		fields int
+	}{{Message{}, 17}, {Pair{}, 2}, {Group{}, 5 + 3}, {Value{}, 3}} {
+		if n := reflect.TypeOf(tt.value).NumField(); n != tt.fields {
+			t.Errorf("%T has %d fields, sameMessage was written for %d", tt.value, n, tt.fields)
+		}
+	}
+	m, changed := parse(t, string(dirty)), parse(t, string(dirty))
+	v := reflect.ValueOf(changed).Elem()
+	for i := range v.NumField() {
+		if field := v.Type().Field(i); field.IsExported() {
+			was := reflect.ValueOf(v.Field(i).Interface())
+			v.Field(i).SetZero()
+			if sameMessage(m, changed) {
+				t.Errorf("a Message without %s counts as the same", field.Name)
+			}
+			v.Field(i).Set(was)
+		}
+	}
+}
+
+// FuzzCRC: equality crc, on as many bytes as reach all of the folding's loops.
 func FuzzCRC(f *testing.F) {
 	for _, v := range vectors {
 		f.Add([]byte(v.data))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) { checkCRC(t, data[:min(len(data), 4*DefaultMaxData)]) })
+	fuzzBytes(f, func(c *checker, data []byte, _ uint64) error { return c.crc(data[:min(len(data), maxCRC)], 0) })
 }
 
-func checkCRC(t *testing.T, data []byte) {
-	t.Helper()
-	if got, want := CRC(data), slowCRC(data); got != want {
-		t.Errorf("CRC(%x) = %04X, want %04X", data, got, want)
-	}
-	modbus := slowModbus(data)
-	for d, want := range [numDialects]uint16{
-		DialectHJ: slowCRC(data), DialectNone: slowCRC(data), DialectModbus: modbus, DialectModbusSwapped: modbus<<8 | modbus>>8, DialectCCITT: slowCCITT(data),
-	} {
-		if got := Dialect(d).Sum(data); got != want {
-			t.Errorf("%v of %x: %04X, want %04X", Dialect(d), data, got, want)
-		}
-	}
-}
+// maxCRC is the longest input of equality crc where inputs are many: four turns of the folding's longest loop and something of each other
+// one. Whole segments are TestCRCVectors' and TestCRCIsAnnexA's.
+const maxCRC = 4*64 + 63
 
 // slowCRC is annex A, step by step.
 func slowCRC(data []byte) uint16 {
