@@ -43,7 +43,7 @@ $(STATICCHECK):
 	@mkdir -p $(@D)
 	GOBIN=$(@D)/.new go install honnef.co/go/tools/cmd/staticcheck@v0.7.0 && mv $(@D)/.new/staticcheck $@
 
-integration: build ## tests on real Kafka 4.3.1 and InfluxDB 1.8.10 and 2.7.12, fetched and built once into the cache
+integration: build ## tests on real Kafka 4.3.1, InfluxDB 1.8.10 and 2.7.12 and an S3 service, fetched and built once into the cache
 	deploy/local/integration.sh
 
 bench: ## benchmarks: decode, TCP to ack, fold, sink (COUNT=10 for benchstat)
