@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"outfall/internal/store"
 	"outfall/telemetry"
 )
 
@@ -24,8 +25,10 @@ type Config struct {
 	TickInterval time.Duration `yaml:"tick_interval"`
 	// SnapshotInterval bounds what a restart folds again, 1 s to 1 h.
 	SnapshotInterval time.Duration `yaml:"snapshot_interval"`
-	// SnapshotDir holds the snapshots, three generations of every partition. It is created.
-	SnapshotDir string `yaml:"snapshot_dir"`
+	// Snapshots is where the snapshots are kept: of every partition three generations, and the first of every day for as long as the
+	// journal reaches back. Workers on several machines share a bucket; with a directory each, a partition that moves is folded again from
+	// the journal's start.
+	Snapshots store.Config `yaml:"snapshots"`
 	// MaxBufferedOutputs bounds the outputs of one partition that the brokers have not acknowledged yet, 1 to 100,000; at the
 	// bound the partition's fold waits.
 	MaxBufferedOutputs int `yaml:"max_buffered_outputs"`
@@ -37,13 +40,14 @@ type Config struct {
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 }
 
-// DefaultConfig is a Config that lacks only SnapshotDir.
+// DefaultConfig is a Config that lacks only Snapshots.Location.
 func DefaultConfig() Config {
 	return Config{
 		Group:              telemetry.DefaultPrefix + "stream",
 		SessionTimeout:     10 * time.Second,
 		TickInterval:       time.Second,
 		SnapshotInterval:   30 * time.Second,
+		Snapshots:          store.DefaultConfig(),
 		MaxBufferedOutputs: 10_000,
 		DrainTimeout:       10 * time.Second,
 	}
@@ -63,9 +67,7 @@ func (c Config) Validate() error {
 	within("session_timeout", c.SessionTimeout, 6*time.Second, 5*time.Minute)
 	within("tick_interval", c.TickInterval, 100*time.Millisecond, 10*time.Second)
 	within("snapshot_interval", c.SnapshotInterval, time.Second, time.Hour)
-	if c.SnapshotDir == "" {
-		errs = append(errs, errors.New("stream.snapshot_dir: is empty"))
-	}
+	errs = append(errs, c.Snapshots.Validate("stream.snapshots"))
 	if n := c.MaxBufferedOutputs; n < 1 || n > 100_000 {
 		errs = append(errs, fmt.Errorf("stream.max_buffered_outputs: %d is not in 1..100000", n))
 	}

@@ -69,7 +69,7 @@ func TestOutputRecordKeepsItsPosition(t *testing.T) {
 
 func TestConfigValidate(t *testing.T) {
 	cfg := DefaultConfig()
-	cfg.SnapshotDir = "d"
+	cfg.Snapshots.Location = "d"
 	if err := cfg.Validate(); err != nil {
 		t.Errorf("default: %v", err)
 	}

@@ -116,13 +116,22 @@ type batch struct {
 	end     int64         // offset of the journal's next entry as the broker said with them, -1 if it did not
 }
 
-// poll waits for the next entries, until ctx ends. The error wraps errOutOfRange if the journal no longer holds what comes next.
-func (l *link) poll(ctx context.Context) (batch, error) {
-	fetches := l.client.PollRecords(ctx, pollRecords)
+// poll waits for the next entries for the given time, below 0 without limit, or until ctx ends. The batch may be empty. The error wraps
+// errOutOfRange if the journal no longer holds what comes next.
+func (l *link) poll(ctx context.Context, wait time.Duration) (batch, error) {
+	waiting := ctx
+	if wait == 0 {
+		waiting = nil // what is there already
+	} else if wait > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	fetches := l.client.PollRecords(waiting, pollRecords)
 	b := batch{end: -1}
 	var err error
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if p.Err != nil && err == nil {
+		if p.Err != nil && err == nil && !(wait > 0 && errors.Is(p.Err, context.DeadlineExceeded)) {
 			err = p.Err
 		}
 		b.records = append(b.records, p.Records...)

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"outfall/internal/broker"
+	"outfall/internal/store"
 	"outfall/telemetry"
 )
 
@@ -42,7 +43,11 @@ func runChild(cluster *broker.Cluster, cfg Config) {
 			panic(err)
 		}
 	}()
-	w, err := New(cfg, cluster, barrier, zerolog.New(os.Stderr).Level(zerolog.ErrorLevel), prometheus.NewRegistry())
+	st, err := store.Open(cfg.Snapshots)
+	if err != nil {
+		panic(err)
+	}
+	w, err := New(cfg, cluster, barrier, st, zerolog.New(os.Stderr).Level(zerolog.ErrorLevel), prometheus.NewRegistry())
 	if err != nil {
 		panic(err)
 	}

@@ -61,11 +61,10 @@ func newMetrics(w *Worker, reg prometheus.Registerer) (*metrics, error) {
 		m.snapshots[i] = snapshots.WithLabelValues(result)
 	}
 	for _, c := range []prometheus.Collector{
-		m.suppressed, m.restarts, m.ticksFailed, entries, outputs, snapshots, newLagCollector(w),
+		m.suppressed, m.restarts, m.ticksFailed, entries, outputs, snapshots, newPartitionCollector(w),
 		gauge("partitions", "Journal partitions assigned to this worker.", func() float64 { return float64(w.Stats().Partitions) }),
 		gauge("devices", "Devices registered in the assigned partitions.", func() float64 { return float64(w.Stats().Devices) }),
 		gauge("open_alarms", "Alarms raised and not cleared in the assigned partitions.", func() float64 { return float64(w.Stats().OpenAlarms) }),
-		gauge("snapshot_age_seconds", "Age of the oldest among the assigned partitions' newest snapshots.", func() float64 { return w.Stats().SnapshotAge.Seconds() }),
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register stream metrics: %w", err)
@@ -74,23 +73,44 @@ func newMetrics(w *Worker, reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// lagCollector shows, for every partition of the journal, how many entries this worker has yet to fold; 0 for those that are not its own.
-type lagCollector struct {
-	w    *Worker
-	desc *prometheus.Desc
+// partitionCollector shows gauges of every partition of the journal; 0 for those that are not this worker's own.
+type partitionCollector struct {
+	w                     *Worker
+	lag, age, bytes, took *prometheus.Desc
 }
 
-func newLagCollector(w *Worker) lagCollector {
-	return lagCollector{w, prometheus.NewDesc("outfall_stream_lag_records",
-		"Journal entries not folded yet; 0 for partitions of other workers.", []string{"partition"}, nil)}
+func newPartitionCollector(w *Worker) partitionCollector {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("outfall_stream_"+name, help+" 0 for partitions of other workers.", []string{"partition"}, nil)
+	}
+	return partitionCollector{w,
+		desc("lag_records", "Journal entries not folded yet."),
+		desc("snapshot_age_seconds", "Age of the newest snapshot; without one, time since the partition was recovered."),
+		desc("snapshot_bytes", "Size of the newest snapshot that this worker wrote."),
+		desc("snapshot_duration_seconds", "Time that it took from its beginning until it was there."),
+	}
 }
 
-func (c lagCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c partitionCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range [...]*prometheus.Desc{c.lag, c.age, c.bytes, c.took} {
+		ch <- d
+	}
+}
 
-func (c lagCollector) Collect(ch chan<- prometheus.Metric) {
-	lags := c.w.lags()
-	for p := range c.w.cluster.Partitions() {
-		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(lags[p]), strconv.Itoa(int(p)))
+func (c partitionCollector) Collect(ch chan<- prometheus.Metric) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	now := time.Now()
+	for id := range c.w.cluster.Partitions() {
+		var lag, age, bytes, took float64
+		if p := c.w.partitions[id]; p != nil {
+			lag, age = float64(p.lag()), p.snapshotAge(now).Seconds()
+			bytes, took = float64(p.savedBytes.Load()), time.Duration(p.saveTook.Load()).Seconds()
+		}
+		label := strconv.Itoa(int(id))
+		for d, v := range map[*prometheus.Desc]float64{c.lag: lag, c.age: age, c.bytes: bytes, c.took: took} {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
+		}
 	}
 }
 
@@ -110,7 +130,7 @@ func (w *Worker) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var st Stats
-	now := time.Now().UnixMilli()
+	now := time.Now()
 	for _, p := range w.partitions {
 		st.Partitions++
 		if p.caughtUp.Load() {
@@ -122,21 +142,9 @@ func (w *Worker) Stats() Stats {
 		if ms := p.clock.Load(); ms != 0 && (st.Clock.IsZero() || ms < st.Clock.UnixMilli()) {
 			st.Clock = time.UnixMilli(ms).UTC()
 		}
-		if ms := p.saved.Load(); ms != 0 {
-			st.SnapshotAge = max(st.SnapshotAge, time.Duration(now-ms)*time.Millisecond)
-		}
+		st.SnapshotAge = max(st.SnapshotAge, p.snapshotAge(now))
 	}
 	return st
-}
-
-func (w *Worker) lags() map[int32]int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	lags := map[int32]int64{}
-	for id, p := range w.partitions {
-		lags[id] = p.lag()
-	}
-	return lags
 }
 
 func (p *progress) lag() int64 {
@@ -145,6 +153,14 @@ func (p *progress) lag() int64 {
 		return 0 // not recovered; the fault or the lack of catching up says so
 	}
 	return max(0, p.end.Load()-next)
+}
+
+// snapshotAge is 0 before the partition has recovered.
+func (p *progress) snapshotAge(now time.Time) time.Duration {
+	if ms := p.saved.Load(); ms != 0 {
+		return max(0, now.Sub(time.UnixMilli(ms)))
+	}
+	return 0
 }
 
 // Ready returns nil once the worker is in its group and each of its partitions has caught up since it was assigned, and none has a

@@ -48,8 +48,11 @@ type progress struct {
 	devices   atomic.Int64
 	alarms    atomic.Int64
 	clock     atomic.Int64 // log clock, ms
-	saved     atomic.Int64 // wall clock of the last snapshot or recovery, ms
+	saved     atomic.Int64 // when the newest snapshot was made, or the partition recovered without one; ms
 	fault     atomic.Pointer[string]
+
+	savedBytes atomic.Int64 // of the newest snapshot that this worker wrote; 0 before
+	saveTook   atomic.Int64 // ns from its beginning until it was there
 }
 
 // run folds the partition until stop ends. What is in hand then may take until hard ends. Faults are retried with growing pauses,
@@ -104,23 +107,23 @@ type session struct {
 	durable bool            // the batch at hand is safe from a power loss in the journal
 	err     error           // of a publish within Apply
 
-	savedNext atomic.Int64  // next of the newest snapshot, -1 without one
-	saveAt    time.Time     // when another one is due
-	saving    chan struct{} // holds a token while a snapshot is being written
+	savedNext atomic.Int64 // next of the newest snapshot, -1 without one
+	saveAt    time.Time    // when another one is due
+	saving    *saving      // the one on its way, nil without
 	statsAt   time.Time
 }
 
 // session returns nil when stop ended and everything in hand was published and saved. It owns two goroutines:
 //
 //	tick   writes the partition's clock into the journal; ends with the session
-//	save   writes one snapshot at a time; ends before the session
+//	save   writes one snapshot at a time into the store; ends before the session
 func (p *partition) session(stop, hard context.Context) error {
 	l, err := openLink(p.w.cluster, p.id, p.w.cfg.MaxBufferedOutputs)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	s := &session{partition: p, link: l, hard: hard, saving: make(chan struct{}, 1), at: map[telemetry.Topic]telemetry.Position{}}
+	s := &session{partition: p, link: l, hard: hard, at: map[telemetry.Topic]telemetry.Position{}}
 	if err := s.recover(stop); err != nil {
 		if stop.Err() != nil {
 			return nil // nothing was begun
@@ -132,13 +135,13 @@ func (p *partition) session(stop, hard context.Context) error {
 	ticks.Go(func() { p.tick(ctx) })
 	defer ticks.Wait()
 	defer cancel()
-	defer func() { s.saving <- struct{}{} }() // waits for a snapshot under way
+	defer s.dropSaving()
 
 	l.startAt(s.next)
 	// Partitions take turns, so that their snapshots do not all fall into the same moment.
 	s.saveAt = time.Now().Add(p.w.cfg.SnapshotInterval * time.Duration(p.id%8+1) / 8)
 	for {
-		b, err := l.poll(stop)
+		b, err := l.poll(stop, s.pollWait())
 		if stop.Err() != nil {
 			return s.finish()
 		}
@@ -153,9 +156,7 @@ func (p *partition) session(stop, hard context.Context) error {
 		}
 		s.report(b.end)
 		s.fault.Store(nil) // recovery alone proves nothing: what failed may fail again
-		if now := time.Now(); now.After(s.saveAt) && s.savedNext.Load() != s.next {
-			s.saveLater(now)
-		}
+		s.saveSome()
 	}
 }
 

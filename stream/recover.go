@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"outfall/stream/fold"
@@ -59,12 +58,15 @@ func (s *session) recover(ctx context.Context) error {
 		if len(s.floor) > 0 && !s.w.cfg.AcceptLoss {
 			return &LostError{Partition: s.id, Wanted: 0, What: fmt.Sprintf("there is no snapshot in %s, and the journal begins only at offset %d: what "+
 				"follows would not continue what was published. Restore the snapshots, or accept that by starting once with stream.accept_loss=true",
-				s.w.cfg.SnapshotDir, start)}
+				s.w.snapshots.store, start)}
 		}
 		s.log.Warn().Int64("offset", start).Msg("no snapshot: folding from the journal's first entry; what came before it is unknown")
 	}
 	s.log.Info().Int64("offset", s.next).Int64("end", end).Bool("snapshot", snap != nil).Msg("partition recovered")
 	s.saved.Store(time.Now().UnixMilli())
+	if snap != nil && !snap.Clock.IsZero() {
+		s.saved.Store(snap.Clock.UnixMilli())
+	}
 	s.report(end)
 	return nil
 }
@@ -73,7 +75,7 @@ func (s *session) recover(ctx context.Context) error {
 func (s *session) lost(start int64) error {
 	return &LostError{Partition: s.id, Wanted: s.next, What: fmt.Sprintf("the journal begins only at offset %d: retention removed %d entries before "+
 		"they were folded. Give the journal more retention and restore it; or accept the loss by starting once with stream.accept_loss=true: "+
-		"the fold then goes on at offset %d with the state of its snapshots in %s", start, start-s.next, start, s.w.cfg.SnapshotDir)}
+		"the fold then goes on at offset %d with the state of its snapshots in %s", start, start-s.next, start, s.w.snapshots.store)}
 }
 
 // lostError explains errOutOfRange.
@@ -94,22 +96,29 @@ func (s *session) lostError(ctx context.Context, cause error) error {
 // loadSnapshot returns the newest snapshot that can be read and that usable accepts, with the state in it; a nil snapshot and a new
 // state if there is none. Each that is passed over is logged and counted.
 func (w *Worker) loadSnapshot(ctx context.Context, partition int32, usable func(*Snapshot) (bool, error)) (*Snapshot, *fold.State, error) {
-	for age := 0; ; age++ {
-		snap, err := w.store.Load(ctx, partition, age)
-		if errors.Is(err, ErrNoSnapshot) {
-			return nil, fold.New(partition), nil
-		}
-		if err != nil && !errors.Is(err, ErrDamaged) {
-			return nil, nil, err // a state begun anew because of a full file table would be wrong for ever
-		}
+	names, stale, err := w.snapshots.list(ctx, partition)
+	if err != nil {
+		return nil, nil, err // a state begun anew because of a full file table would be wrong for ever
+	}
+	for _, n := range stale {
+		w.metrics.snapshots[snapshotAhead].Inc()
+		w.log.Warn().Str("snapshot", n.object).Msg("snapshot lies beyond one that was written later: the journal lost its end since; passed over")
+	}
+	for _, n := range names {
+		snap, err := w.snapshots.load(ctx, n)
 		var st *fold.State
 		if err == nil {
-			st, err = fold.Read(snap.Body)
+			if st, err = fold.Read(snap.Body); err != nil {
+				err = fmt.Errorf("snapshot %s: %w: %w", n.object, ErrDamaged, err)
+			}
+		}
+		if errors.Is(err, ErrDamaged) {
+			w.metrics.snapshots[snapshotDamaged].Inc()
+			w.log.Warn().Err(err).Msg("snapshot cannot be read, trying an older one")
+			continue
 		}
 		if err != nil {
-			w.metrics.snapshots[snapshotDamaged].Inc()
-			w.log.Warn().Int32("partition", partition).Int("age", age).Err(err).Msg("snapshot cannot be read, trying an older one")
-			continue
+			return nil, nil, err // also of one that another worker has just cleared away: there are newer ones now
 		}
 		ok, err := usable(snap)
 		if err != nil {
@@ -119,61 +128,7 @@ func (w *Worker) loadSnapshot(ctx context.Context, partition int32, usable func(
 			return snap, st, nil
 		}
 		w.metrics.snapshots[snapshotAhead].Inc()
-		w.log.Warn().Int32("partition", partition).Int64("offset", snap.Next).Msg("snapshot lies beyond the journal's end, trying an older one")
+		w.log.Warn().Str("snapshot", n.object).Msg("snapshot lies beyond the journal's end, trying an older one")
 	}
-}
-
-// snapshot takes the state as it is; every output of the entries in it is out.
-func (s *session) snapshot() *Snapshot {
-	positions := maps.Clone(s.floor)
-	for t, pos := range s.at {
-		if floor, ok := positions[t]; !ok || pos.After(floor) {
-			positions[t] = pos
-		}
-	}
-	return &Snapshot{Partition: s.id, Next: s.next, Positions: positions, Body: s.state.AppendTo(nil)}
-}
-
-// saveLater encodes a snapshot now and writes it on another goroutine, so that frames wait for the encoding alone. While the one
-// before is still being written it does nothing.
-func (s *session) saveLater(now time.Time) {
-	select {
-	case s.saving <- struct{}{}:
-	default:
-		return
-	}
-	snap := s.snapshot()
-	s.saveAt = now.Add(s.w.cfg.SnapshotInterval)
-	go func() {
-		defer func() { <-s.saving }()
-		if err := s.save(snap); err != nil {
-			s.log.Error().Err(err).Msg("snapshot not written: a restart folds more again")
-		}
-	}()
-}
-
-// save writes a snapshot once all that it rests on is durable: the entries in it, and their outputs.
-func (s *session) save(snap *Snapshot) error {
-	err := s.w.barrier.Wait(s.hard)
-	if err == nil {
-		err = s.w.store.Save(s.hard, snap)
-	}
-	if err != nil {
-		s.w.metrics.snapshots[snapshotFailed].Inc()
-		return err
-	}
-	s.w.metrics.snapshots[snapshotWritten].Inc()
-	s.savedNext.Store(snap.Next)
-	s.saved.Store(time.Now().UnixMilli())
-	return nil
-}
-
-// finish writes the last snapshot of a partition that is given up in order.
-func (s *session) finish() error {
-	s.saving <- struct{}{}
-	defer func() { <-s.saving }()
-	if s.savedNext.Load() == s.next {
-		return nil
-	}
-	return s.save(s.snapshot())
+	return nil, fold.New(partition), nil
 }

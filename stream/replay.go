@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"outfall/internal/store"
 	"outfall/stream/fold"
 	"outfall/telemetry"
 )
@@ -27,9 +28,9 @@ type ReplayOptions struct {
 	From, To time.Time
 	// Out is the directory for the results; it is created. Files of the same names are replaced.
 	Out string
-	// SnapshotDir, if not empty, holds snapshots from which to fold on. Without it each partition is folded from the journal's first
-	// entry, which trusts nothing but the journal.
-	SnapshotDir string
+	// Snapshots, if not nil, holds snapshots from which to fold on. Without it each partition is folded from the journal's first entry,
+	// which trusts nothing but the journal.
+	Snapshots store.Store
 	// Compare checks the results against what was published.
 	Compare bool
 	// Group is the workers' group, for Compare: entries that it has not committed yet may lack their outputs and are left out. Empty,
@@ -168,21 +169,13 @@ type startPoint struct {
 // startOf finds the newest snapshot that lies before the range; else the journal's first entry.
 func (r *replay) startOf(ctx context.Context, partition int32) (at startPoint, note string, err error) {
 	start, first := r.survey.start[partition], r.survey.first[partition]
-	if r.opts.SnapshotDir != "" {
-		store := &DirStore{dir: r.opts.SnapshotDir}
-		for age := 0; ; age++ {
-			snap, err := store.Load(ctx, partition, age)
-			if errors.Is(err, ErrNoSnapshot) {
-				break
-			}
-			if ctx.Err() != nil {
-				return at, "", ctx.Err()
-			}
-			if err == nil && snap.Next >= start && snap.Next <= first {
-				if _, err := fold.Read(snap.Body); err == nil {
-					return startPoint{snap.Next, snap.Body}, "", nil
-				}
-			}
+	if r.opts.Snapshots != nil {
+		snap, err := SnapshotBefore(ctx, r.opts.Snapshots, partition, first)
+		if err != nil {
+			return at, "", err
+		}
+		if snap != nil && snap.Next >= start {
+			return startPoint{snap.Next, snap.Body}, "", nil
 		}
 	}
 	if start > 0 {

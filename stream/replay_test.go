@@ -82,7 +82,7 @@ func TestReplayWritesWhatWasPublished(t *testing.T) {
 		t.Errorf("halves have %d outputs, the whole %d", n, whole.Comparison.Equal)
 	}
 	var done, total int64
-	fromSnapshot := b.replay(ReplayOptions{From: middle, SnapshotDir: snaps, Progress: func(d, of int64) { done, total = d, of }})
+	fromSnapshot := b.replay(ReplayOptions{From: middle, Snapshots: openStore(t, snaps), Progress: func(d, of int64) { done, total = d, of }})
 	if !reflect.DeepEqual(fromSnapshot.Files, after.Files) {
 		t.Errorf("from a snapshot %+v, from the beginning %+v", fromSnapshot.Files, after.Files)
 	}

@@ -1,18 +1,18 @@
 package stream
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"io"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"outfall/telemetry"
 )
@@ -21,181 +21,45 @@ import (
 type Snapshot struct {
 	Partition int32
 	Next      int64 // journal offset of the first entry that is not in Body
+	// Clock is the log clock; zero before the first tick, and in snapshots of form 1.
+	Clock time.Time
 	// Positions are the last outputs of the entries below Next, by topic; all of them were durable before the snapshot was made.
 	Positions map[telemetry.Topic]telemetry.Position
 	Body      []byte // the fold's own form
 }
 
-// A Store keeps the snapshots of all partitions.
-type Store interface {
-	// Save makes s the newest snapshot of its partition. When it returns nil, s survives a power loss.
-	Save(ctx context.Context, s *Snapshot) error
-	// Load reads the partition's snapshot of the given age: 0 is the newest. ErrNoSnapshot: there is none so old. ErrDamaged: there is
-	// one that is of no use, an older one may be. Any other error says nothing about snapshots: try again later.
-	Load(ctx context.Context, partition int32, age int) (*Snapshot, error)
-}
-
-// ErrNoSnapshot ends a search for ever older snapshots.
-var ErrNoSnapshot = errors.New("no such snapshot")
-
 // ErrDamaged is a snapshot that is there and can never be used.
 var ErrDamaged = errors.New("snapshot of no use")
 
-// generations is how many snapshots of a partition are kept: the newest, one for when that is damaged, and one for when the
-// broker's log lost its end with it.
-const generations = 3
-
-// DirStore keeps snapshots as files pPPPPP-gGGGGGGGGGG.snap in one directory: partition and generation. A file appears only whole.
-type DirStore struct{ dir string }
-
-// OpenDirStore creates dir, owner only, if it is missing, and removes what writes that were killed left in it over an hour ago: no
-// write of another worker takes so long.
-func OpenDirStore(dir string) (*DirStore, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("snapshot directory: %w", err)
-	}
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("snapshot directory: %w", err)
-	}
-	for _, f := range files {
-		if !strings.HasPrefix(f.Name(), "snapshot-") || !strings.HasSuffix(f.Name(), ".tmp") {
-			continue
-		}
-		if info, err := f.Info(); err == nil && time.Since(info.ModTime()) > time.Hour {
-			_ = os.Remove(filepath.Join(dir, f.Name())) // it is only disk space
-		}
-	}
-	return &DirStore{dir: dir}, nil
-}
-
-// list returns the partition's generations, newest first.
-func (d *DirStore) list(partition int32) ([]uint64, error) {
-	prefix := fmt.Sprintf("p%05d-g", partition)
-	files, err := os.ReadDir(d.dir)
-	if err != nil {
-		return nil, fmt.Errorf("list snapshots of partition %d: %w", partition, err)
-	}
-	var gens []uint64
-	for _, f := range files {
-		number, ours := strings.CutPrefix(f.Name(), prefix)
-		number, whole := strings.CutSuffix(number, ".snap")
-		if g, err := strconv.ParseUint(number, 10, 63); ours && whole && err == nil {
-			gens = append(gens, g)
-		}
-	}
-	slices.Sort(gens)
-	slices.Reverse(gens)
-	return gens, nil
-}
-
-func (d *DirStore) path(partition int32, generation uint64) string {
-	return filepath.Join(d.dir, fmt.Sprintf("p%05d-g%010d.snap", partition, generation))
-}
-
-// Save writes a new generation (temporary file, fsync, rename, fsync of the directory) and removes those beyond the third.
-func (d *DirStore) Save(ctx context.Context, s *Snapshot) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	gens, err := d.list(s.Partition)
-	if err != nil {
-		return err
-	}
-	generation := uint64(1)
-	if len(gens) > 0 {
-		generation = gens[0] + 1
-	}
-	if err := d.write(d.path(s.Partition, generation), s.append(nil)); err != nil {
-		return fmt.Errorf("write snapshot of partition %d: %w", s.Partition, err)
-	}
-	for i, g := range gens {
-		if i >= generations-1 {
-			// A file that stays is only disk space, and the next Save tries again.
-			_ = os.Remove(d.path(s.Partition, g))
-		}
-	}
-	return nil
-}
-
-func (d *DirStore) write(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(d.dir, "snapshot-*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(d.dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
-
-// Load implements Store.
-func (d *DirStore) Load(ctx context.Context, partition int32, age int) (*Snapshot, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	gens, err := d.list(partition)
-	if err != nil {
-		return nil, err
-	}
-	if age >= len(gens) {
-		return nil, ErrNoSnapshot
-	}
-	path := d.path(partition, gens[age])
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err) // another worker's Save has just removed it
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read snapshot: %w", err)
-	}
-	s, err := readSnapshot(data)
-	if err == nil && s.Partition != partition {
-		err = fmt.Errorf("holds partition %d", s.Partition)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
-	}
-	return s, nil
-}
-
-// The form of a snapshot file: magic, format version, partition, next offset, positions, length of the body, body, and the CRC-32C
-// of all that. Integers are big endian.
+// The form of a snapshot, integers big endian:
+//
+//	magic, form uint16, partition uint32, next offset uint64, log clock uint64 ms, positions, CRC-32C of all that
+//	any number of chunks: stored bytes uint32, body bytes uint32, the stored bytes (zstd), CRC-32C of the chunk so far
+//	0 uint32, number of chunks uint32, bytes of the body uint64, CRC-32C of everything before
+//
+// The parts' checksums find damage before anything is made of the bytes, the last one finds chunks that are missing, doubled or of another
+// snapshot. Form 1, which the program wrote before, has the body in one piece: ..., next offset, positions, its length uint64, the body,
+// CRC-32C of all that.
 const (
-	snapshotMagic   = "OUTFSNAP"
-	snapshotVersion = 1
+	snapshotMagic = "OUTFSNAP"
+	snapshotForm  = 2
+	oldForm       = 1
+	maxChunkBytes = 1 << 20 // of the body in one chunk
 )
+
+func newChecksum() hash.Hash32 { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
 
 func castagnoli(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-func (s *Snapshot) append(dst []byte) []byte {
+// appendHead appends the fields of s in front of its body.
+func (s *Snapshot) appendHead(dst []byte) []byte {
 	start := len(dst)
 	be := binary.BigEndian
-	dst = slices.Grow(dst, len(s.Body)+256)
 	dst = append(dst, snapshotMagic...)
-	dst = be.AppendUint16(dst, snapshotVersion)
+	dst = be.AppendUint16(dst, snapshotForm)
 	dst = be.AppendUint32(dst, uint32(s.Partition))
 	dst = be.AppendUint64(dst, uint64(s.Next))
+	dst = be.AppendUint64(dst, uint64(clockMs(s.Clock)))
 	topics := telemetry.OutputTopics()
 	dst = append(dst, byte(len(topics)))
 	for _, t := range topics {
@@ -208,57 +72,247 @@ func (s *Snapshot) append(dst []byte) []byte {
 		dst = be.AppendUint64(dst, uint64(pos.Source))
 		dst = be.AppendUint32(dst, uint32(pos.Ordinal))
 	}
-	dst = be.AppendUint64(dst, uint64(len(s.Body)))
-	dst = append(dst, s.Body...)
 	return be.AppendUint32(dst, castagnoli(dst[start:]))
 }
 
-// readSnapshot is the inverse of append. Body aliases data.
-func readSnapshot(data []byte) (*Snapshot, error) {
+func clockMs(clock time.Time) int64 {
+	if clock.IsZero() {
+		return 0
+	}
+	return clock.UnixMilli()
+}
+
+func clockOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// A snapshotSource is the bytes of a snapshot whose body comes in pieces while they are read.
+type snapshotSource struct {
+	ctx    context.Context
+	pieces <-chan []byte // of the body, of any size; closed behind the last
+	// free takes a piece back that is no longer needed; full, it is dropped.
+	free  chan<- []byte
+	codec *zstd.Encoder
+
+	left   []byte // of the piece at hand
+	piece  []byte
+	out    []byte // encoded and not read yet
+	ended  bool
+	sum    hash.Hash32
+	chunks uint32
+	body   uint64 // bytes
+	size   int64  // of the snapshot, so far
+}
+
+func newSnapshotSource(ctx context.Context, s *Snapshot, pieces <-chan []byte, free chan<- []byte, codec *zstd.Encoder) *snapshotSource {
+	src := &snapshotSource{ctx: ctx, pieces: pieces, free: free, codec: codec, sum: newChecksum()}
+	src.put(s.appendHead(nil))
+	return src
+}
+
+func (s *snapshotSource) put(b []byte) {
+	s.out = b
+	s.sum.Write(b)
+	s.size += int64(len(b))
+}
+
+// Read gives the snapshot's bytes; it waits for pieces until ctx ends, whose error it then returns.
+func (s *snapshotSource) Read(p []byte) (int, error) {
+	for len(s.out) == 0 {
+		if s.ended {
+			return 0, io.EOF
+		}
+		if err := s.encode(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, s.out)
+	s.out = s.out[n:]
+	return n, nil
+}
+
+// encode puts the next chunk, or the end, into out.
+func (s *snapshotSource) encode() error {
 	be := binary.BigEndian
-	if len(data) < len(snapshotMagic)+2+4 || string(data[:len(snapshotMagic)]) != snapshotMagic {
-		return nil, errors.New("is no snapshot, or cut short")
+	if len(s.left) == 0 {
+		if s.piece != nil {
+			select {
+			case s.free <- s.piece[:0]:
+			default:
+			}
+			s.piece = nil
+		}
+		var more bool
+		select {
+		case s.piece, more = <-s.pieces:
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		}
+		s.left = s.piece
+		if !more {
+			s.ended = true
+			b := be.AppendUint32(nil, 0)
+			b = be.AppendUint32(b, s.chunks)
+			s.put(be.AppendUint64(b, s.body))
+			s.out = be.AppendUint32(s.out, s.sum.Sum32())
+			s.size += 4
+			return nil
+		}
+		if len(s.left) == 0 {
+			return nil
+		}
 	}
-	body, sum := data[:len(data)-4], be.Uint32(data[len(data)-4:])
-	if got := castagnoli(body); got != sum {
-		return nil, fmt.Errorf("checksum %08x, want %08x: damaged or cut short", got, sum)
+	body := s.left[:min(len(s.left), maxChunkBytes)]
+	s.left = s.left[len(body):]
+	b := s.codec.EncodeAll(body, make([]byte, 8, 8+len(body)/2))
+	be.PutUint32(b, uint32(len(b)-8))
+	be.PutUint32(b[4:], uint32(len(body)))
+	s.put(be.AppendUint32(b, castagnoli(b)))
+	s.chunks++
+	s.body += uint64(len(body))
+	return nil
+}
+
+// readSnapshot reads a snapshot of either form up to io.EOF. An error that wraps ErrDamaged is one of the bytes, every other is r's.
+func readSnapshot(r io.Reader, codec *zstd.Decoder) (*Snapshot, error) {
+	d := &snapshotDecoder{r: bufio.NewReaderSize(r, 1<<16), sum: newChecksum()}
+	s := &Snapshot{Positions: map[telemetry.Topic]telemetry.Position{}}
+	if magic := string(d.take(len(snapshotMagic))); magic != snapshotMagic {
+		d.damaged("is no snapshot")
 	}
-	r := reader{b: body[len(snapshotMagic):]}
-	if v := be.Uint16(r.take(2)); v != snapshotVersion {
-		return nil, fmt.Errorf("format version %d, this program reads %d", v, snapshotVersion)
+	form := d.uint16()
+	if form != snapshotForm && form != oldForm {
+		d.damaged("form %d, this program reads %d and %d", form, oldForm, snapshotForm)
 	}
-	s := &Snapshot{Partition: int32(r.uint32()), Next: int64(r.uint64()), Positions: map[telemetry.Topic]telemetry.Position{}}
-	for n := r.byte(); n > 0; n-- {
-		name := string(r.take(int(r.byte())))
-		pos := telemetry.Position{Source: int64(r.uint64()), Ordinal: int32(r.uint32())}
-		if i := slices.IndexFunc(telemetry.OutputTopics(), func(t telemetry.Topic) bool { return t.String() == name }); i >= 0 && pos != telemetry.NoPosition {
+	s.Partition, s.Next = int32(d.uint32()), int64(d.uint64())
+	if form == snapshotForm {
+		s.Clock = clockOf(int64(d.uint64()))
+	}
+	for n := d.byte(); n > 0; n-- {
+		name := string(d.take(int(d.byte())))
+		pos := telemetry.Position{Source: int64(d.uint64()), Ordinal: int32(d.uint32())}
+		i := slices.IndexFunc(telemetry.OutputTopics(), func(t telemetry.Topic) bool { return t.String() == name })
+		if i >= 0 && pos != telemetry.NoPosition {
 			s.Positions[telemetry.OutputTopics()[i]] = pos
 		}
 	}
-	n := r.uint64()
-	if r.short || n != uint64(len(r.b)) || s.Next < 0 {
-		return nil, errors.New("fields do not fit the file")
+	if form == oldForm {
+		s.Body = d.oldBody()
+	} else {
+		d.checksum(d.sum.Sum32())
+		s.Body = d.body(codec)
 	}
-	s.Body = r.b
+	if d.err == nil {
+		if _, err := d.r.ReadByte(); err == nil {
+			d.damaged("goes on behind its end")
+		} else if err != io.EOF {
+			d.err = err
+		}
+	}
+	if d.err == nil && s.Next < 0 {
+		d.damaged("next offset %d", s.Next)
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
 	return s, nil
 }
 
-// A reader takes fields off b; short is set once one did not fit, and zeros come from then on.
-type reader struct {
-	b     []byte
-	short bool
+// A snapshotDecoder takes fields off r; once err is set, zeros come from then on. sum is of everything taken.
+type snapshotDecoder struct {
+	r   *bufio.Reader
+	sum hash.Hash32
+	err error
 }
 
-func (r *reader) take(n int) []byte {
-	if r.short || n > len(r.b) {
-		r.short = true
+func (d *snapshotDecoder) damaged(format string, a ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, a...))
+	}
+}
+
+func (d *snapshotDecoder) take(n int) []byte {
+	b := make([]byte, n)
+	if d.err == nil {
+		_, err := io.ReadFull(d.r, b)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			d.damaged("cut short")
+		} else if err != nil {
+			d.err = err
+		}
+		d.sum.Write(b)
+	}
+	if d.err != nil {
 		return make([]byte, n)
 	}
-	field := r.b[:n]
-	r.b = r.b[n:]
-	return field
+	return b
 }
 
-func (r *reader) byte() byte     { return r.take(1)[0] }
-func (r *reader) uint32() uint32 { return binary.BigEndian.Uint32(r.take(4)) }
-func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64(r.take(8)) }
+func (d *snapshotDecoder) byte() byte     { return d.take(1)[0] }
+func (d *snapshotDecoder) uint16() uint16 { return binary.BigEndian.Uint16(d.take(2)) }
+func (d *snapshotDecoder) uint32() uint32 { return binary.BigEndian.Uint32(d.take(4)) }
+func (d *snapshotDecoder) uint64() uint64 { return binary.BigEndian.Uint64(d.take(8)) }
+
+func (d *snapshotDecoder) checksum(got uint32) {
+	if want := d.uint32(); d.err == nil && got != want {
+		d.damaged("checksum %08x, want %08x", got, want)
+	}
+}
+
+// body takes the chunks and the end.
+func (d *snapshotDecoder) body(codec *zstd.Decoder) []byte {
+	var body, piece []byte
+	for chunks := uint32(0); d.err == nil; chunks++ {
+		stored := d.uint32()
+		if stored == 0 {
+			count, size := d.uint32(), d.uint64()
+			d.checksum(d.sum.Sum32())
+			if count != chunks || size != uint64(len(body)) {
+				d.damaged("%d chunks of %d bytes, want %d of %d", chunks, len(body), count, size)
+			}
+			break
+		}
+		size := d.uint32()
+		if stored > 2*maxChunkBytes || size > maxChunkBytes {
+			d.damaged("chunk %d has %d bytes for %d", chunks, stored, size)
+			break
+		}
+		head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, stored), size)
+		b := d.take(int(stored))
+		d.checksum(crc32.Update(castagnoli(head), crc32.MakeTable(crc32.Castagnoli), b))
+		if d.err != nil {
+			break
+		}
+		var err error
+		if piece, err = codec.DecodeAll(b, piece[:0]); err != nil || len(piece) != int(size) {
+			d.damaged("chunk %d gives %d bytes, want %d: %v", chunks, len(piece), size, err)
+		}
+		body = append(body, piece...)
+	}
+	return body
+}
+
+// oldBody takes the rest of a snapshot of form 1.
+func (d *snapshotDecoder) oldBody() []byte {
+	size := d.uint64()
+	if d.err != nil {
+		return nil
+	}
+	rest, err := io.ReadAll(d.r)
+	if err != nil {
+		d.err = err
+		return nil
+	}
+	if len(rest) < 4 || uint64(len(rest)-4) != size {
+		d.damaged("%d bytes of body, want %d", len(rest)-4, size)
+		return nil
+	}
+	d.sum.Write(rest[:size])
+	if got, want := d.sum.Sum32(), binary.BigEndian.Uint32(rest[size:]); got != want {
+		d.damaged("checksum %08x, want %08x", got, want)
+	}
+	return rest[:size]
+}

@@ -2,117 +2,278 @@ package stream
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
 	"errors"
-	"os"
+	"fmt"
+	"io"
+	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
+	"outfall/internal/store"
+	"outfall/stream/fold"
 	"outfall/telemetry"
 )
 
-func testSnapshot(next int64) *Snapshot {
+func openStore(t *testing.T, dir string) *store.Dir {
+	t.Helper()
+	st, err := store.OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func openSnapshots(t *testing.T, st store.Store) *snapshots {
+	t.Helper()
+	all, err := newSnapshots(st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(all.close)
+	return all
+}
+
+var morning = time.Date(2026, 7, 1, 0, 0, 0, 0, telemetry.China)
+
+// testSnapshot has a body that fold.Read takes.
+func testSnapshot(next int64, clock time.Time) *Snapshot {
 	return &Snapshot{
-		Partition: 7, Next: next, Body: bytes.Repeat([]byte{1, 2, 3}, int(next)),
+		Partition: 7, Next: next, Clock: clock.UTC(), Body: fold.New(7).AppendTo(nil),
 		Positions: map[telemetry.Topic]telemetry.Position{telemetry.TopicPoints: {Source: next - 1, Ordinal: 4}, telemetry.TopicAlarms: {Source: 2}},
 	}
 }
 
-func openTestStore(t *testing.T) *DirStore {
+// inPieces hands a body over in pieces of random sizes, some of them empty.
+func inPieces(body []byte, most int) <-chan []byte {
+	pieces := make(chan []byte, len(body)+2)
+	for len(body) > 0 {
+		n := rand.N(min(most, len(body)) + 1)
+		pieces <- bytes.Clone(body[:n])
+		body = body[n:]
+	}
+	close(pieces)
+	return pieces
+}
+
+func save(t *testing.T, all *snapshots, s *Snapshot) {
 	t.Helper()
-	store, err := OpenDirStore(filepath.Join(t.TempDir(), "snapshots"))
+	if _, err := all.save(t.Context(), s, inPieces(s.Body, 1<<20), make(chan []byte)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func encoded(t *testing.T, all *snapshots, s *Snapshot, most int) []byte {
+	t.Helper()
+	src := newSnapshotSource(t.Context(), s, inPieces(s.Body, most), make(chan []byte), all.encoder)
+	b, err := io.ReadAll(iotest.OneByteReader(src))
+	if err != nil || int64(len(b)) != src.size {
+		t.Fatalf("%d bytes of %d, %v", len(b), src.size, err)
+	}
+	return b
+}
+
+// form1 is a snapshot as the program wrote it before form 2.
+func form1(s *Snapshot) []byte {
+	head := s.appendHead(nil)
+	head = head[:len(head)-4]
+	b := append([]byte{}, head[:len(snapshotMagic)]...)
+	b = binary.BigEndian.AppendUint16(b, oldForm)
+	at := len(snapshotMagic) + 2
+	b = append(b, head[at:at+12]...) // partition, next
+	b = append(b, head[at+20:]...)   // behind the clock
+	b = binary.BigEndian.AppendUint64(b, uint64(len(s.Body)))
+	b = append(b, s.Body...)
+	return binary.BigEndian.AppendUint32(b, castagnoli(b))
+}
+
+func TestSnapshotForm(t *testing.T) {
+	all := openSnapshots(t, openStore(t, t.TempDir()))
+	for _, size := range []int{0, 1, 1000, maxChunkBytes, 3*maxChunkBytes + 5} {
+		s := testSnapshot(30, morning)
+		s.Body = make([]byte, size)
+		for i := range s.Body {
+			s.Body[i] = byte(rand.N(3)) // compresses, but not to nothing
+		}
+		for name, b := range map[string][]byte{"form 2": encoded(t, all, s, 2*maxChunkBytes), "form 1": form1(s)} {
+			got, err := readSnapshot(iotest.HalfReader(bytes.NewReader(b)), all.decoder)
+			if err != nil || got.Next != 30 || !bytes.Equal(got.Body, s.Body) || !reflect.DeepEqual(got.Positions, s.Positions) {
+				t.Errorf("%s of %d bytes: %v, %v", name, size, got, err)
+			} else if name == "form 2" && !got.Clock.Equal(morning) {
+				t.Errorf("clock %v", got.Clock)
+			}
+		}
+	}
+}
+
+// Every cut and every flipped bit must be noticed: a state that is not exactly the one saved would go into published results. And what
+// cannot be read now is not damaged.
+func TestSnapshotDamage(t *testing.T) {
+	all := openSnapshots(t, openStore(t, t.TempDir()))
+	s := testSnapshot(30, morning)
+	s.Body = bytes.Repeat([]byte("some state, "), 200)
+	first, second := encoded(t, all, s, 300), encoded(t, all, testSnapshot(31, morning), 300)
+	for name, whole := range map[string][]byte{"form 2": first, "form 1": form1(s)} {
+		for n := range whole {
+			if _, err := readSnapshot(bytes.NewReader(whole[:n]), all.decoder); !errors.Is(err, ErrDamaged) {
+				t.Fatalf("%s cut to %d bytes: %v", name, n, err)
+			}
+			for bit := range 8 {
+				damaged := bytes.Clone(whole)
+				damaged[n] ^= 1 << bit
+				if _, err := readSnapshot(bytes.NewReader(damaged), all.decoder); !errors.Is(err, ErrDamaged) {
+					t.Fatalf("%s, bit %d of byte %d flipped: %v", name, bit, n, err)
+				}
+			}
+			broken := errors.New("the disk broke")
+			_, err := readSnapshot(io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(broken)), all.decoder)
+			if !errors.Is(err, broken) || errors.Is(err, ErrDamaged) {
+				t.Fatalf("%s, disk broken after %d bytes: %v", name, n, err)
+			}
+		}
+		if _, err := readSnapshot(bytes.NewReader(append(bytes.Clone(whole), 0)), all.decoder); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s, one byte too many: %v", name, err)
+		}
+	}
+	// Chunks that are whole each, but not of one snapshot.
+	head := len(s.appendHead(nil))
+	if _, err := readSnapshot(bytes.NewReader(append(bytes.Clone(first[:head]), second[head:]...)), all.decoder); !errors.Is(err, ErrDamaged) {
+		t.Errorf("head of one, chunks of another: %v", err)
+	}
+}
+
+// An end that never came leaves no object.
+func TestSnapshotGivenUp(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	all := openSnapshots(t, st)
+	ctx, cancel := context.WithCancel(t.Context())
+	pieces := make(chan []byte, 1)
+	pieces <- []byte("half")
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if _, err := all.save(ctx, testSnapshot(10, morning), pieces, make(chan []byte)); !errors.Is(err, context.Canceled) {
+		t.Errorf("save = %v", err)
+	}
+	if left, err := st.List(t.Context(), ""); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// listed are the offsets of the snapshots that are kept, newest first.
+func listed(t *testing.T, all *snapshots) string {
+	t.Helper()
+	kept, _, err := all.list(t.Context(), 7)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return store
+	var text []string
+	for _, n := range kept {
+		text = append(text, fmt.Sprint(n.next))
+	}
+	return strings.Join(text, " ")
 }
 
-func TestSnapshotGenerations(t *testing.T) {
-	store := openTestStore(t)
-	if _, err := store.Load(t.Context(), 7, 0); !errors.Is(err, ErrNoSnapshot) {
-		t.Fatalf("empty store: %v", err)
-	}
-	// The third is of a journal that begins anew: age goes by when it was written, not by offset.
-	for _, next := range []int64{10, 20, 5, 40} {
-		if err := store.Save(t.Context(), testSnapshot(next)); err != nil {
+func TestSnapshotsKept(t *testing.T) {
+	all := openSnapshots(t, openStore(t, t.TempDir()))
+	prune := func(reach int64, want string) {
+		t.Helper()
+		if err := all.prune(t.Context(), 7, reach); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for age, next := range []int64{40, 5, 20} {
-		got, err := store.Load(t.Context(), 7, age)
-		if err != nil || !reflect.DeepEqual(got, testSnapshot(next)) {
-			t.Errorf("age %d = %+v, %v, want next %d", age, got, err, next)
+		if got := listed(t, all); got != want {
+			t.Errorf("with the journal from %d: kept %s, want %s", reach, got, want)
 		}
 	}
-	if _, err := store.Load(t.Context(), 7, generations); !errors.Is(err, ErrNoSnapshot) {
-		t.Errorf("age %d: %v, want none", generations, err)
+	save(t, all, testSnapshot(5, time.Time{})) // before the first tick: of no day
+	// Every 8 hours from midnight of UTC+8, for four days.
+	for i := range 12 {
+		save(t, all, testSnapshot(int64(100+10*i), morning.Add(time.Duration(i)*8*time.Hour)))
 	}
-	if _, err := store.Load(t.Context(), 70, 0); !errors.Is(err, ErrNoSnapshot) {
-		t.Errorf("another partition: %v, want none", err)
+	prune(0, "210 200 190 160 130 100")
+	prune(131, "210 200 190 160")
+	save(t, all, testSnapshot(220, morning.Add(96*time.Hour)))
+	prune(131, "220 210 200 190 160")
+	prune(1000, "220 210 200") // three, whatever the journal says
+
+	// The journal lost its end and is written on: 210 and 220 are of entries that are no longer in it.
+	save(t, all, testSnapshot(205, morning.Add(96*time.Hour)))
+	if got := listed(t, all); got != "205 200" {
+		t.Errorf("after the journal lost its end: %s", got)
 	}
-	if files, _ := filepath.Glob(filepath.Join(store.dir, "*")); len(files) != generations {
-		t.Errorf("files %q, want %d", files, generations)
+	prune(0, "205 200")
+	if objects, err := all.store.List(t.Context(), ""); err != nil || len(objects) != 2 {
+		t.Errorf("objects %v, %v", objects, err)
+	}
+	if other, _, err := all.list(t.Context(), 70); err != nil || len(other) != 0 {
+		t.Errorf("another partition has %v, %v", other, err)
 	}
 }
 
-// Every cut and every flipped bit must be noticed: a state that is not exactly the one saved would go into published results.
-func TestSnapshotDamage(t *testing.T) {
-	whole := testSnapshot(30).append(nil)
-	if got, err := readSnapshot(whole); err != nil || !reflect.DeepEqual(got, testSnapshot(30)) {
-		t.Fatalf("whole: %+v, %v", got, err)
-	}
-	for n := range whole {
-		if _, err := readSnapshot(whole[:n]); err == nil {
-			t.Fatalf("cut to %d bytes: read", n)
-		}
-		damaged := bytes.Clone(whole)
-		damaged[n] ^= 0x10
-		if _, err := readSnapshot(damaged); err == nil {
-			t.Fatalf("bit of byte %d flipped: read", n)
+func TestSnapshotBefore(t *testing.T) {
+	dir := t.TempDir()
+	st := openStore(t, dir)
+	all := openSnapshots(t, st)
+	before := func(offset, want int64) {
+		t.Helper()
+		got, err := SnapshotBefore(t.Context(), st, 7, offset)
+		if err != nil || want < 0 && got != nil || want >= 0 && (got == nil || got.Next != want) {
+			t.Errorf("before %d: %+v, %v; want next %d", offset, got, err, want)
 		}
 	}
-	if _, err := readSnapshot(append(bytes.Clone(whole), 0)); err == nil {
-		t.Error("one byte too many: read")
+	before(1000, -1)
+	old := testSnapshot(10, time.Time{})
+	if err := st.Put(t.Context(), "p00007-g0000000001.snap", bytes.NewReader(form1(old))); err != nil {
+		t.Fatal(err)
+	}
+	for _, next := range []int64{20, 30, 40} {
+		save(t, all, testSnapshot(next, morning))
+	}
+	damaged := testSnapshot(35, morning)
+	damaged.Body = []byte("no state")
+	if err := st.Put(t.Context(), nameSnapshot(damaged, 3).object, bytes.NewReader(encoded(t, all, damaged, 10))); err != nil {
+		t.Fatal(err)
+	}
+	before(9, -1)
+	before(10, 10)
+	before(19, 10)
+	before(20, 20)
+	before(39, 30)
+	before(1000, 40)
+	if names, _ := filepath.Glob(filepath.Join(dir, "*")); len(names) != 5 {
+		t.Errorf("files %q", names)
+	}
+	if _, err := SnapshotBefore(t.Context(), faulty{st}, 7, 1000); err == nil {
+		t.Error("a store that cannot be read: no error")
 	}
 }
 
-func TestSnapshotTornWriteStaysOutOfTheWay(t *testing.T) {
-	store := openTestStore(t)
-	if err := store.Save(t.Context(), testSnapshot(10)); err != nil {
-		t.Fatal(err)
-	}
-	// What a kill during Save leaves behind.
-	if err := os.WriteFile(filepath.Join(store.dir, "snapshot-1.tmp"), testSnapshot(20).append(nil)[:50], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := store.Load(t.Context(), 7, 0); err != nil || got.Next != 10 {
-		t.Errorf("Load = %+v, %v, want the whole one", got, err)
-	}
+// A faulty store lists objects and cannot read them.
+type faulty struct{ store.Store }
+
+func (faulty) Get(context.Context, string) (io.ReadCloser, error) {
+	return nil, errors.New("not now")
 }
 
-// A directory's name is no pattern, and what cannot be read now is no proof that there is nothing.
-func TestDirStoreTellsNothingFromTrouble(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data[1]")
-	store, err := OpenDirStore(dir)
-	if err != nil {
-		t.Fatal(err)
+func TestSnapshotNames(t *testing.T) {
+	s := testSnapshot(12345678901, morning)
+	n := nameSnapshot(s, 42)
+	if want := "p00007-g0000000042-o0000000012345678901-c01782835200000.snap"; n.object != want {
+		t.Errorf("name %s, want %s", n.object, want)
 	}
-	if err := store.Save(t.Context(), &Snapshot{Partition: 3, Next: 10, Body: []byte("x")}); err != nil {
-		t.Fatal(err)
+	if got, ok := parseSnapshotName(7, n.object); !ok || got != n {
+		t.Errorf("parsed %+v, %v", got, ok)
 	}
-	if got, err := store.Load(t.Context(), 3, 0); err != nil || got.Next != 10 {
-		t.Errorf("Load = %+v, %v", got, err)
+	if got, ok := parseSnapshotName(7, "p00007-g0000000042.snap"); !ok || got.generation != 42 || got.next != -1 || !got.clock.IsZero() {
+		t.Errorf("form 1: %+v, %v", got, ok)
 	}
-	if err := os.Mkdir(store.path(3, 9), 0o700); err != nil { // reading it fails with EISDIR
-		t.Fatal(err)
-	}
-	if _, err := store.Load(t.Context(), 3, 0); err == nil || errors.Is(err, ErrDamaged) || errors.Is(err, ErrNoSnapshot) {
-		t.Errorf("Load of what cannot be read = %v, want an error that is neither", err)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.Load(t.Context(), 3, 0); err == nil || errors.Is(err, ErrNoSnapshot) {
-		t.Errorf("Load without the directory = %v, want an error that is not ErrNoSnapshot", err)
+	for _, name := range []string{"", "p00007-", "p00007-.snap", "p00008-g1-o2-c3.snap", "p00007-g1-o2.snap", "p00007-g1-c2-o3.snap", "p00007-g1-o2-c.snap",
+		"p00007-g1-o2-c3-d4.snap", "p00007-g-1-o2-c3.snap", "p00007-g1-o2-c3.snap.tmp", "p00007-g99999999999999999999-o2-c3.snap", "p00007-gx.snap", "p00007--o1-c2.snap"} {
+		if n, ok := parseSnapshotName(7, name); ok {
+			t.Errorf("%q parsed as %+v", name, n)
+		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"outfall/internal/store"
 )
 
 // commitInterval is how often the group is told how far the outputs are; Replay compares no further.
@@ -23,7 +25,7 @@ type Worker struct {
 	cfg        Config
 	cluster    Cluster
 	barrier    Barrier
-	store      Store
+	snapshots  *snapshots
 	log        zerolog.Logger
 	skippedLog zerolog.Logger // a few a minute
 	metrics    *metrics
@@ -36,17 +38,17 @@ type Worker struct {
 	partitions map[int32]*partition
 }
 
-// New makes a worker; Run starts it. It creates the snapshot directory and registers the worker's metrics.
-func New(cfg Config, cluster Cluster, barrier Barrier, log zerolog.Logger, reg prometheus.Registerer) (*Worker, error) {
+// New makes a worker, which keeps its snapshots in st; Run starts it. It registers the worker's metrics.
+func New(cfg Config, cluster Cluster, barrier Barrier, st store.Store, log zerolog.Logger, reg prometheus.Registerer) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	store, err := OpenDirStore(cfg.SnapshotDir)
+	kept, err := newSnapshots(st)
 	if err != nil {
 		return nil, err
 	}
 	w := &Worker{
-		cfg: cfg, cluster: cluster, barrier: barrier, store: store, log: log,
+		cfg: cfg, cluster: cluster, barrier: barrier, snapshots: kept, log: log,
 		skippedLog: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute}),
 		failed:     make(chan error, 1), partitions: map[int32]*partition{},
 	}

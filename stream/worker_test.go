@@ -29,7 +29,7 @@ func TestRestartGoesOnFromTheSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for p := range bedPartitions {
-		if len(snapshots(t, dir, p)) == 0 {
+		if len(snapshotFiles(t, dir, p)) == 0 {
 			t.Errorf("partition %d: no snapshot after a stop in order", p)
 		}
 	}
@@ -56,8 +56,8 @@ func TestDamagedSnapshotFallsBack(t *testing.T) {
 		}
 	}
 	// Partition 0 loses its newest, partition 1 all of them.
-	files := snapshots(t, dir, 0)
-	for _, file := range append(files[len(files)-1:], snapshots(t, dir, 1)...) {
+	files := snapshotFiles(t, dir, 0)
+	for _, file := range append(files[len(files)-1:], snapshotFiles(t, dir, 1)...) {
 		if err := os.Truncate(file, 100); err != nil {
 			t.Fatal(err)
 		}

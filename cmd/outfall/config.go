@@ -41,7 +41,7 @@ func defaultConfig(dataDir string) *Config {
 		Influx: influx.DefaultConfig(),
 		Admin:  obs.DefaultConfig(),
 	}
-	cfg.Stream.SnapshotDir = filepath.Join(dataDir, "snapshots")
+	cfg.Stream.Snapshots.Location = filepath.Join(dataDir, "snapshots")
 	return cfg
 }
 

@@ -125,7 +125,8 @@ func TestEndToEndThreeProcesses(t *testing.T) {
 tcp:
   listen: %q
 stream:
-  snapshot_dir: %q
+  snapshots:
+    location: %q
   snapshot_interval: 3s
   session_timeout: 6s
 influx:

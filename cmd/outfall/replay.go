@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"outfall/internal/store"
 	"outfall/stream"
 )
 
@@ -40,7 +41,7 @@ A running "outfall run" on the data directory is asked for its journal; without 
 	cmd.Flags().StringVar(&o.to, "to", "", "received before (default: the journal's end)")
 	cmd.Flags().StringVar(&o.out, "out", "", "directory for the results; made if it is missing")
 	cmd.Flags().BoolVar(&o.compare, "compare", false, "check the results against what was published; exit 3 on a difference")
-	cmd.Flags().BoolVar(&o.snapshots, "from-snapshots", false, "begin at the snapshots of stream.snapshot_dir instead of the journal's first entry")
+	cmd.Flags().BoolVar(&o.snapshots, "from-snapshots", false, "begin at the snapshots of stream.snapshots instead of the journal's first entry")
 	outputFlag(cmd, &o.form)
 	o.data.flags(cmd)
 	return cmd
@@ -83,7 +84,9 @@ func runReplay(cmd *cobra.Command, a *app, o replayOptions) error {
 	defer access.close()
 	opts.Group = access.cfg.Stream.Group
 	if o.snapshots {
-		opts.SnapshotDir = access.cfg.Stream.SnapshotDir
+		if opts.Snapshots, err = store.Open(access.cfg.Stream.Snapshots); err != nil {
+			return err
+		}
 	}
 	if _, terminal := terminalWidth(a.stderr); terminal {
 		opts.Progress = func(done, total int64) { fmt.Fprintf(a.stderr, "\r%d of %d journal entries\x1b[K", done, total) }

@@ -38,7 +38,7 @@ The topics must be there ("outfall topics apply"). The log goes to standard erro
 	}
 	cmd.Flags().StringSliceVar(&o.roles, "role", nil, "ingest, stream, sink: one or more, comma separated")
 	mustComplete(cmd, "role", roleIngest, roleStream, roleSink)
-	cmd.Flags().StringVar(&o.dir, "data", defaultData, "data directory, for snapshots")
+	cmd.Flags().StringVar(&o.dir, "data", defaultData, "data directory, for snapshots unless stream.snapshots says otherwise")
 	cmd.Flags().String("listen", "", "HOST:PORT where devices connect; port 0 takes a free one (default tcp.listen)")
 	cmd.Flags().String("admin", "", "HOST:PORT of metrics and health; port 0 takes a free one (default admin.listen)")
 	o.config.flags(cmd)

@@ -12,6 +12,7 @@ import (
 	"outfall/ingest/tcp"
 	"outfall/internal/broker"
 	"outfall/internal/obs"
+	"outfall/internal/store"
 	"outfall/sinks/influx"
 	"outfall/stream"
 )
@@ -70,7 +71,11 @@ func startStages(sup *supervisor, cfg *Config, cluster *broker.Cluster, roles ma
 		sup.run(roleSink, cfg.Influx.Timeout+stopSlack, s.sink.Run)
 	}
 	if roles[roleStream] {
-		if s.worker, err = stream.New(cfg.Stream, cluster, barrier, log.With().Str("stage", roleStream).Logger(), metrics); err != nil {
+		snapshots, err := store.Open(cfg.Stream.Snapshots)
+		if err != nil {
+			return nil, err
+		}
+		if s.worker, err = stream.New(cfg.Stream, cluster, barrier, snapshots, log.With().Str("stage", roleStream).Logger(), metrics); err != nil {
 			return nil, err
 		}
 		s.admin.Ready(roleStream, s.worker.Ready)
