@@ -40,7 +40,7 @@ func (s *Session) next(buf []byte, eof bool, msg *hj212.Message) (hj212.Frame, i
 	}
 	blank := len(buf) - len(bytes.TrimLeft(buf, " \t\r\n")) // behind a tolerant frame; a strict framer would refuse them
 	own, ownSize, ownErr := other.Next(buf[blank:], eof)
-	if ownErr != nil || own.Raw == nil || msg.Parse(own.Data) != nil || !bytes.Equal(msg.MN, mn) {
+	if ownErr != nil || own.Raw == nil || msg.ParseHeader(own.Data) != nil || !bytes.Equal(msg.MN, mn) {
 		return frame, size, err
 	}
 	return own, blank + ownSize, nil

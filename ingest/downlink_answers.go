@@ -25,19 +25,21 @@ type answer struct {
 	clock    time.Time // SystemTime; zero: none
 }
 
-// answerOf copies what a station needs of m.
+// answerOf copies what a station needs of m, of which the header is parsed.
 func answerOf(m *hj212.Message) answer {
 	a := answer{cn: string(m.CN), qn: string(m.ExchangeQN()), pw: string(m.PW)}
 	if r, ok := m.Reply(); ok {
 		a.reply, a.code, a.qn = true, r.Code, string(r.QN)
 		return a
 	}
-	a.dataTime, _ = hj212.ParseTime(m.DataTime)
+	if dataTime, ok := m.Param("DataTime"); ok {
+		a.dataTime, _ = hj212.ParseTime(dataTime)
+	}
 	if clock, ok := m.Param("SystemTime"); ok {
 		a.clock, _ = hj212.ParseTime(clock)
 	}
 	cp := m.CP
-	if len(m.Pairs) > 0 && string(m.Pairs[0].Key) == "QN" { // 2005
+	if key, _, _ := bytes.Cut(cp, []byte("=")); string(bytes.Trim(key, " \t;,")) == "QN" { // 2005
 		_, cp, _ = bytes.Cut(cp, []byte(";"))
 	}
 	a.text = strings.ToValidUTF8(string(cp[:min(len(cp), maxAnswerText)]), "?")

@@ -160,7 +160,8 @@ func (p *presence) heard(m *hj212.Message, now time.Time) {
 	if string(m.CN) == "2011" {
 		p.clockAt, p.qn, p.dataTime = now, [17]byte{}, [17]byte{}
 		copy(p.qn[:], m.QN)
-		copy(p.dataTime[:], m.DataTime)
+		dataTime, _ := m.Param("DataTime")
+		copy(p.dataTime[:], dataTime)
 	}
 	p.mu.Unlock()
 }

@@ -109,7 +109,7 @@ func errorReason(err error) Reason {
 // frame judges a frame that the codec accepts. It returns false when there is no room for its record.
 func (s *Session) frame(msg *hj212.Message, frame hj212.Frame, now time.Time) bool {
 	wire := frame.Raw
-	if err := msg.Parse(frame.Data); err != nil {
+	if err := msg.ParseHeader(frame.Data); err != nil {
 		return s.refuse(wire, errorReason(err), now)
 	}
 	d, p := s.own, s.first

@@ -90,6 +90,18 @@ func BenchmarkDecode600(b *testing.B) {
 	b.Run("fast", func(b *testing.B) {
 		benchDecode(b, [][]byte{raw}, len(raw), func(raw []byte) bool { return decodeFrame(Framer{}, raw, &fast) })
 	})
+	b.Run("header", func(b *testing.B) {
+		benchDecode(b, [][]byte{raw}, len(raw), func(raw []byte) bool {
+			fr, _, err := Framer{}.Next(raw, false)
+			return err == nil && fast.ParseHeader(fr.Data) == nil
+		})
+	})
+	b.Run("header and QN of 2005", func(b *testing.B) {
+		benchDecode(b, [][]byte{raw}, len(raw), func(raw []byte) bool {
+			fr, _, err := Framer{}.Next(raw, false)
+			return err == nil && fast.ParseHeader(fr.Data) == nil && fast.ExchangeQN() != nil
+		})
+	})
 	b.Run("reference", func(b *testing.B) {
 		benchDecode(b, [][]byte{raw}, len(raw), func(raw []byte) bool { return decodeReference(raw, &plain) })
 	})

@@ -2,6 +2,7 @@ package hj212
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -23,7 +24,7 @@ func visible(m *Message) Message {
 	return v
 }
 
-// FuzzParse: equality parse, on segments of any bytes.
+// FuzzParse: equalities parse and header, on segments of any bytes.
 func FuzzParse(f *testing.F) {
 	f.Add(dirty)
 	f.Add([]byte("&&0-"))                // found: a suffix of no bytes
@@ -37,7 +38,9 @@ func FuzzParse(f *testing.F) {
 	for _, r := range readTSV(f, "segments.tsv") {
 		f.Add([]byte(r[3]))
 	}
-	fuzzBytes(f, (*checker).parse)
+	fuzzBytes(f, func(c *checker, data []byte, seed uint64) error {
+		return errors.Join(c.parse(data, seed), c.header(data, seed))
+	})
 }
 
 // fuzzBytes fuzzes with one equality whose input is no more than bytes.
@@ -78,7 +81,7 @@ func TestParseIsReference(t *testing.T) {
 		if rnd.IntN(4) > 0 {
 			b = append(b, "&&"...)
 		}
-		if err := c.parse(b, 0); err != nil {
+		if err := errors.Join(c.parse(b, 0), c.header(b, 0)); err != nil {
 			t.Fatalf("%q: %v", b, err)
 		}
 	}

@@ -71,6 +71,9 @@ type grouper struct {
 // parseCP splits m.CP into Pairs, and Groups. Same-factor values make one group wherever they stand in the record; a further DataTime
 // starts a new record.
 func (m *Message) parseCP() {
+	if m.plain == nil {
+		m.plain = new(plainFields)
+	}
 	g := grouper{m: m, last: -1}
 	for at := uint(0); at < uint(len(m.CP)); {
 		var count int

@@ -54,10 +54,16 @@ func (d Dialect) Sum(data []byte) uint16 {
 // other is the dialect apart from d under which crc is right for data, in the order of the constants. An accident has a
 // chance of 3 in 65,536.
 func (d Dialect) other(data []byte, crc uint16) (other Dialect, ok bool) {
-	for other = range DialectNone {
-		if other != d && other.Sum(data) == crc {
-			return other, true
-		}
+	mod := modbus(data) // once for two of them: bad frames come in floods
+	switch swapped := mod<<8 | mod>>8; {
+	case d != DialectHJ && CRC(data) == crc:
+		return DialectHJ, true
+	case d != DialectModbus && mod == crc:
+		return DialectModbus, true
+	case d != DialectModbusSwapped && swapped == crc:
+		return DialectModbusSwapped, true
+	case d != DialectCCITT && ccitt(data) == crc:
+		return DialectCCITT, true
 	}
 	return d, false
 }

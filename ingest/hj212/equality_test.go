@@ -118,6 +118,43 @@ func (c *checker) parse(data []byte, _ uint64) error {
 	return nil
 }
 
+// ofCP is the Quality that takes a look into the CP.
+const ofCP = BareField | UnknownSuffix | RepeatedFactor | FactorlessFlag | LaterRecord
+
+// header: ParseHeader, into a Message that was used before, gives the verdict of Parse and its Message without what is in the CP, which Param
+// finds there all the same; and what is answered is the same.
+func (c *checker) header(data []byte, _ uint64) error {
+	if err := c.again.Parse(dirty); err != nil {
+		return err
+	}
+	full, m := &c.m, &c.again
+	want, err := full.Parse(data), m.ParseHeader(data)
+	if (err != nil || want != nil) && !reflect.DeepEqual(err, want) {
+		return fmt.Errorf("error %v, that of Parse %v", err, want)
+	}
+	if m.DataTime != nil || len(m.Pairs)+len(m.Groups) > 0 || !sameFields(m, full) || !sameBytes(m.Text, full.Text) ||
+		m.Quality&^full.Quality != 0 || full.Quality&^m.Quality&^ofCP != 0 {
+		return fmt.Errorf("\n header %v %+v\n whole  %v %+v", m.Quality.Names(), visible(m), full.Quality.Names(), visible(full))
+	}
+	for i := range full.Pairs {
+		key := string(full.Pairs[i].Key)
+		first := slices.IndexFunc(full.Pairs, func(p Pair) bool { return p.Value != nil && equalFold(p.Key, key) })
+		if v, ok := m.Param(key); ok != (first >= 0) || ok && !sameBytes(v, full.Pairs[first].Value) {
+			return fmt.Errorf("Param(%q) = %q %t, not what Pairs have", key, v, ok)
+		}
+	}
+	if v, _ := m.Param("DataTime"); !sameBytes(v, full.DataTime) {
+		return fmt.Errorf("Param gives the DataTime %q, Parse %q", v, full.DataTime)
+	}
+	for _, appendAck := range []func([]byte, *Message, Dialect) []byte{AppendDataAck, AppendNoticeAck} {
+		c.text, c.third = appendAck(c.text[:0], m, DialectHJ), appendAck(c.third[:0], full, DialectHJ)
+		if !bytes.Equal(c.text, c.third) {
+			return fmt.Errorf("acknowledged with %q, after Parse with %q", c.text, c.third)
+		}
+	}
+	return nil
+}
+
 // sameMessage compares all that visible shows.
 func sameMessage(a, b *Message) bool {
 	if !sameFields(a, b) || !sameBytes(a.Text, b.Text) || !sameBytes(a.DataTime, b.DataTime) || a.Quality != b.Quality ||

@@ -47,11 +47,17 @@ func (m *Message) ExchangeQN() []byte {
 	return m.QN
 }
 
-// Param is the value of the CP's first pair with that key, case apart; ok is false when there is none.
+// Param is the value of the CP's first "key=value" with that key, case apart, empty when sent empty; ok is false when there is none. It reads
+// the CP itself, up to that pair, and not Pairs.
 func (m *Message) Param(key string) (value []byte, ok bool) {
-	for i := range m.Pairs {
-		if p := &m.Pairs[i]; equalFold(p.Key, key) {
-			return p.Value, true
+	if key != "" && bytes.IndexByte(m.CP, key[0]) < 0 && bytes.IndexByte(m.CP, key[0]^0x20) < 0 {
+		return nil, false // at once: every ack of 2005 looks for a QN, which data do not have
+	}
+	for rest := m.CP; len(rest) > 0; {
+		var field []byte
+		field, rest = nextPair(rest)
+		if k, v, ok := splitPair(field); ok && equalFold(k, key) {
+			return v, true
 		}
 	}
 	return nil, false
