@@ -151,11 +151,7 @@ func TestEveryRowBothDirections(t *testing.T) {
 			m.Version() != r.Version || m.Flag.WantAck() != r.WantAck || !strings.HasSuffix(string(m.CP), e.cp) {
 			t.Errorf("%s: %+v read back as %q", name, r, fr.Data)
 		}
-		ignore := NoQN
-		if e.version == Version2025 && c.Confidence == Single {
-			ignore |= UnknownSuffix // the table of suffixes of 2025 is not known
-		}
-		if odd := m.Quality &^ ignore; odd != 0 {
+		if odd := m.Quality &^ NoQN; odd != 0 {
 			t.Errorf("%s: qualities %v", name, odd.Names())
 		}
 		switch {

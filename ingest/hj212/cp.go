@@ -34,9 +34,6 @@ func (s Suffix) String() string {
 	return "unknown"
 }
 
-// knownSuffixes have a meaning in one of the editions but are not values of a factor over time; their pairs stay in Pairs.
-var knownSuffixes = [...]string{"EFlag", "Info", "RS", "RT", "SN", "Data", "DayData", "NightData", "Ala", "UpValue", "LowValue", "RawAvg"}
-
 // A Value is one value of a factor. Text is as sent, trimmed; nil when absent. Num is its number when Numeric: "--" and "null" are text only.
 type Value struct {
 	Text    []byte
@@ -181,13 +178,10 @@ func (g *grouper) factor(code, suffix, value []byte) {
 		g.free(code, haveFlag).Flag = value
 	case equalFold(suffix, "SampleTime"):
 		g.free(code, haveSampleTime).SampleTime = value
-	default:
-		for _, known := range knownSuffixes {
-			if equalFold(suffix, known) {
-				return
-			}
+	default: // a meaning of its own, but no value of a factor over time: the pair stays in Pairs
+		if kind := kindOf(suffix); kind == KindOther || kind.since2025() && g.m.Version() != Version2025 {
+			g.m.Quality |= UnknownSuffix
 		}
-		g.m.Quality |= UnknownSuffix
 	}
 }
 

@@ -89,10 +89,10 @@ const (
 	KindSerial              // id of an instrument (-SN; 3019)
 	KindSampled             // time of sampling (-SampleTime)
 	KindDone                // time at which a measurement was complete (-CompleteTime; 2013 of 2025, single source)
-	KindSample              // type of sample (-SampleType; 2013)
+	KindSample              // type of sample (-SampleType; 2013 of 2025, single source)
 	KindFound               // what was measured of a standard sample (-SampleRd; 2062 of 2025, single source)
-	KindNominal             // what the standard sample holds (-StandardValue; 2062)
-	KindResult              // result of the check (-ResultType; 2062)
+	KindNominal             // what the standard sample holds (-StandardValue; 2062 of 2025, single source)
+	KindResult              // result of the check (-ResultType; 2062 of 2025, single source)
 	KindRaw                 // mean before conversion (-RawAvg; 2051 of 2025, single source)
 	numKinds    = iota
 )
@@ -102,6 +102,16 @@ var kindSuffixes = [numKinds]string{
 	KindMark: "Flag", KindState: "RS", KindRunTime: "RT", KindAlarm: "Ala", KindLow: "LowValue", KindHigh: "UpValue", KindNoise: "Data",
 	KindDay: "DayData", KindNight: "NightData", KindInfo: "Info", KindSerial: "SN", KindSampled: "SampleTime", KindDone: "CompleteTime",
 	KindSample: "SampleType", KindFound: "SampleRd", KindNominal: "StandardValue", KindResult: "ResultType", KindRaw: "RawAvg",
+}
+
+// since2025 reports a kind that is known under Flag of 2025 alone. Each has a single source, not compared with the printed standard, and
+// elsewhere the suffix is a maker's own. RawAvg is in a printed example, and taken everywhere.
+func (k Kind) since2025() bool {
+	switch k {
+	case KindDone, KindSample, KindFound, KindNominal, KindResult:
+		return true
+	}
+	return false
 }
 
 // An Item is one pair of a CP with what the pairs before it say about it. Its slices alias the Message.

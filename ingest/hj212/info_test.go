@@ -188,3 +188,22 @@ func TestTypedAccessDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// The suffixes that one source gives for 2025 are known under a Flag of that edition, wherever it stands, and a maker's own under any other.
+func TestSuffixesOf2025(t *testing.T) {
+	cp := "CP=&&DataTime=1;a-SampleTime=1,a-CompleteTime=2,a-sampletype=1,a-Avg=3;w-SampleRd=49.5,w-StandardValue=50,w-ResultType=1,w-RawAvg=1&&"
+	for _, tt := range []struct {
+		segment string
+		want    Quality
+	}{
+		{"QN=20260105080000000;Flag=9;" + cp, 0},
+		{"QN=20260105080000000;" + cp + ";Flag=9", FlagAfterCP},
+		{"QN=20260105080000000;Flag=5;" + cp, UnknownSuffix},
+		{"QN=20260105080000000;Flag=1;" + cp, UnknownSuffix},
+		{"QN=20260105080000000;Flag=9;CP=&&DataTime=1;a-PeakArea=1&&", UnknownSuffix}, // named by one source, not spelt
+	} {
+		if got := parse(t, tt.segment).Quality; got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.segment, got.Names(), tt.want.Names())
+		}
+	}
+}

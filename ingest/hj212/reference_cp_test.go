@@ -1,6 +1,10 @@
 package hj212
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
 
 // A referenceGrouper builds a reference's groups from its pairs in order.
 type referenceGrouper struct {
@@ -73,12 +77,13 @@ func (g *referenceGrouper) factor(code, suffix, value []byte) {
 	case equalFold(suffix, "SampleTime"):
 		g.group(code, func(have *Group) bool { return have.SampleTime == nil }).SampleTime = value
 	default:
-		for _, known := range knownSuffixes {
-			if equalFold(suffix, known) {
-				return
-			}
+		known := "eflag info rs rt sn data daydata nightdata ala upvalue lowvalue rawavg "
+		if (*Message)(g.m).Version() == Version2025 {
+			known += "completetime sampletype samplerd standardvalue resulttype "
 		}
-		g.m.Quality |= UnknownSuffix
+		if !slices.Contains(strings.Fields(known), strings.ToLower(string(suffix))) {
+			g.m.Quality |= UnknownSuffix
+		}
 	}
 }
 
