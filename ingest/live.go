@@ -14,8 +14,8 @@ const secondEvery = time.Minute
 
 // live is the devices that have a session now, by MN, in shards. A device has one presence, or with PolicyOff one for each connection.
 //
-// A shard's lock is held while the downlink is told of a change, so that it hears of a device's changes in their order. What the downlink
-// locks may be locked under it, and the queue of a Line; neither may call back.
+// A shard's lock is held while the downlink is told of a change, so that it hears of a device's changes in their order, and while a session
+// gives the entry of an opened one to the publisher. What the two lock may be locked under it, and the queue of a Line; none may call back.
 type live struct {
 	policy   SessionPolicy
 	silent   time.Duration // Config.SilentAfter
@@ -207,15 +207,27 @@ func (s *Session) owe(d debt) {
 // pay writes the session entries that are owed. It returns false while the journal has no room for one of them.
 func (s *Session) pay(now time.Time) bool {
 	for len(s.debts) > 0 {
-		d := &s.debts[0]
-		if d.opened == nil || !d.opened.lost.Load() {
-			rec := Record{Topic: telemetry.TopicJournal, Kind: telemetry.KindSession, Key: d.entry.MN, Received: now, Origin: &d.of.origin}
-			if !s.publish(rec, telemetry.AppendJSON(nil, &d.entry), nil, nil) {
-				return false
-			}
+		if !s.write(&s.debts[0], now) {
+			return false
 		}
 		s.debts = s.debts[1:]
 	}
 	s.debts = nil
 	return true
+}
+
+// write writes one entry, unless it is void. Whether an "open" is void is looked up, and it is given to the publisher, in one step: else a newer
+// connection could take the device in between and its "close" for this one come first, and the journal would end with a connection that
+// nothing ever closes.
+func (s *Session) write(d *debt, now time.Time) bool {
+	if d.opened != nil {
+		at := &s.in.live.shard[shardOf(d.entry.MN)]
+		at.mu.Lock()
+		defer at.mu.Unlock()
+		if d.opened.lost.Load() {
+			return true
+		}
+	}
+	rec := Record{Topic: telemetry.TopicJournal, Kind: telemetry.KindSession, Key: d.entry.MN, Received: now, Origin: &d.of.origin}
+	return s.publish(rec, telemetry.AppendJSON(nil, &d.entry), nil, nil)
 }

@@ -378,9 +378,9 @@ func hop(t *testing.T, policy SessionPolicy) {
 		who := strings.Join(strings.Fields(of)[:min(2, len(strings.Fields(of)))], " ")
 		switch event {
 		case "open":
-			open[who]++
-		case "close":
-			open[who]--
+			open[who] = 1
+		case "close": // that of an "open" which is void has none in front
+			open[who] = 0
 		}
 	}
 	for who, n := range open {
