@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"outfall/telemetry"
@@ -78,5 +80,61 @@ func TestClockOfARetry(t *testing.T) {
 	b, _ := second.Param("SystemTime")
 	if string(first.QN) != string(second.QN) || string(a) == string(b) || !strings.HasPrefix(string(b), "20260301") {
 		t.Errorf("requests %q and %q", d.sent[0], d.sent[1])
+	}
+}
+
+// The journal or the topic loses the final step of a command a few times: it is written again, and the listings of commands do not show the
+// command as open until the next start. A step that is not final is not worth it.
+func TestFinalStepLost(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		topic   bool
+		times   int
+		steps   string
+		journal int // final steps in it
+		lost    int64
+		after   time.Duration // until the last one is there
+	}{
+		{"by the journal", false, finalRetries, "sending accepted:1 done:1", 1, 0, 15 * time.Second},
+		{"by the topic", true, finalRetries, "sending accepted:1 done:1", 1, 0, 15 * time.Second},
+		{"for good", false, finalRetries + 1, "sending accepted:1", 0, 1, 15 * time.Second},
+		{"when the gateway ends", true, finalRetries, "sending accepted:1", 1, 1, 0},
+		{"once, when the gateway ends", true, 1, "sending accepted:1 done:1", 1, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLedger()
+				left := tt.times
+				l.lose = func(topic bool, value []byte) error {
+					if topic != tt.topic || left == 0 || !bytes.Contains(value, []byte(`"step":"done"`)) {
+						return nil
+					}
+					left--
+					return errors.New("not enough replicas")
+				}
+				d, stop := gateway(t, l, "gw1", nil)
+				d.connected(&wire{answer: obey(0)})
+				l.give("a", "1062", "RtdInterval=30")
+				time.Sleep(time.Second/2 + tt.after)
+				stop()
+				time.Sleep(finalRetry << finalRetries) // what waited for its turn is given up
+				var steps []string
+				for _, s := range l.steps() {
+					steps = append(steps, strings.TrimPrefix(s, "gw1 1062 "))
+				}
+				if got := strings.Join(steps, " "); got != tt.steps {
+					t.Errorf("steps %q, want %q", got, tt.steps)
+				}
+				finals := 0
+				for _, r := range l.journal {
+					if bytes.Contains(r.value, []byte(`"step":"done"`)) {
+						finals++
+					}
+				}
+				if n := d.metrics.lost.Load(); finals != tt.journal || n != tt.lost {
+					t.Errorf("%d final steps in the journal, want %d; %d lost, want %d", finals, tt.journal, n, tt.lost)
+				}
+			})
+		})
 	}
 }

@@ -25,6 +25,7 @@ type ledger struct {
 	order   sync.Mutex // held while a done is called, so that they come in order
 	mu      sync.Mutex // guards the rest
 	full    bool
+	lose    func(topic bool, value []byte) error // why a record is lost; nil: none is
 	journal []ledgerRecord
 	topic   []ledgerRecord
 	dones   []func(error)
@@ -46,6 +47,9 @@ func (l *ledger) Publish(rec Record, done func(error)) error {
 	if l.full {
 		return ErrFull
 	}
+	if l.lost(false, rec.Value, done) {
+		return nil
+	}
 	l.journal = append(l.journal, ledgerRecord{rec.Kind, rec.Key, rec.Value})
 	l.dones = append(l.dones, done)
 	time.AfterFunc(l.delay, l.settle)
@@ -66,9 +70,24 @@ func (l *ledger) Write(kind telemetry.Kind, mn string, value []byte, _ time.Time
 	if !known {
 		panic(fmt.Sprintf("on the topic before the journal: %s", value))
 	}
+	if l.lost(true, value, done) {
+		return
+	}
 	l.append(ledgerRecord{kind, mn, value})
 	l.dones = append(l.dones, done)
 	time.AfterFunc(l.delay, l.settle)
+}
+
+// lost loses a record if it is to be lost.
+func (l *ledger) lost(topic bool, value []byte, done func(error)) bool {
+	if l.lose == nil {
+		return false
+	}
+	err := l.lose(topic, value)
+	if err != nil {
+		time.AfterFunc(l.delay, func() { done(err) })
+	}
+	return err != nil
 }
 
 // settle calls the oldest done.

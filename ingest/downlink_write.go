@@ -19,6 +19,8 @@ type letter struct {
 	at    time.Time
 	qn    string // StepSending: of the request, and the try, which is cleared when the letter is durable
 	try   int
+	final bool // the last step of a command: without it the command would stay open for whoever lists commands
+	lost  int  // times that it was lost and given another try
 }
 
 // maxWriting bounds the letters given to the journal that are not on the topic yet, so that they leave it to the frames.
@@ -27,10 +29,17 @@ const maxWriting = 4096
 // roomRetry is the pause before a full journal is offered a step again.
 const roomRetry = 20 * time.Millisecond
 
+// A final step that is lost is written again finalRetries times at most, after finalRetry and then twice as long each time: 15 s in all.
+const (
+	finalRetries = 4
+	finalRetry   = time.Second
+)
+
 // step writes a step of a command and counts it.
 func (d *Downlink) step(s *seat, a *action, now time.Time) {
 	o := a.outcome
 	l := letter{kind: telemetry.KindOutcome, mn: s.mn, peer: o.Peer, value: telemetry.AppendJSON(nil, o), at: o.Time}
+	l.final = o.Step.Final()
 	if o.Step == telemetry.StepSending {
 		l.qn, l.try = o.QN, o.Try
 	}
@@ -100,9 +109,7 @@ func (d *Downlink) deliver(ctx context.Context, l letter) bool {
 	case <-ctx.Done():
 		return false
 	}
-	origin := &Origin{Gateway: d.gateway, Peer: l.peer}
-	rec := Record{Topic: telemetry.TopicJournal, Kind: l.kind, Key: l.mn, Value: l.value, Received: l.at, Origin: origin}
-	for d.pub.Publish(rec, func(err error) { d.journaled(l, err) }) != nil {
+	for !d.offer(ctx, l) {
 		select {
 		case <-time.After(roomRetry):
 		case <-ctx.Done():
@@ -112,13 +119,49 @@ func (d *Downlink) deliver(ctx context.Context, l letter) bool {
 	return true
 }
 
-// journaled goes on with a letter that the journal has taken, or not.
-func (d *Downlink) journaled(l letter, err error) {
-	if err != nil {
+// offer gives a letter to the journal, and from there to the topic. It returns false when the journal has no room.
+func (d *Downlink) offer(ctx context.Context, l letter) bool {
+	origin := &Origin{Gateway: d.gateway, Peer: l.peer}
+	rec := Record{Topic: telemetry.TopicJournal, Kind: l.kind, Key: l.mn, Value: l.value, Received: l.at, Origin: origin}
+	return d.pub.Publish(rec, func(err error) {
+		if err != nil {
+			d.missed(ctx, l, err, d.offer)
+			return
+		}
+		d.announce(ctx, l)
+	}) == nil
+}
+
+// announce gives a letter that the journal has to the topic, which always has room.
+func (d *Downlink) announce(ctx context.Context, l letter) bool {
+	d.topic.Write(l.kind, l.mn, l.value, l.at, func(err error) {
+		if err != nil {
+			d.missed(ctx, l, err, d.announce)
+			return
+		}
+		d.written(l, nil)
+	})
+	return true
+}
+
+// missed goes on with a letter that was lost on its way: a final step goes that way again, and keeps its place among those under way.
+func (d *Downlink) missed(ctx context.Context, l letter, err error, way func(context.Context, letter) bool) {
+	if !l.final || l.lost == finalRetries {
 		d.written(l, err)
 		return
 	}
-	d.topic.Write(l.kind, l.mn, l.value, l.at, func(err error) { d.written(l, err) })
+	pause := finalRetry << l.lost
+	l.lost++
+	var again func()
+	again = func() {
+		switch {
+		case ctx.Err() != nil:
+			d.written(l, err)
+		case !way(ctx, l): // no room: that is no loss
+			time.AfterFunc(roomRetry, again)
+		}
+	}
+	time.AfterFunc(pause, again)
 }
 
 // written ends the way of a letter.
