@@ -43,7 +43,8 @@ type Device struct {
 	// Scales correct factors that the device sends in another unit than the factor table's, at most 64.
 	Scales []Scale `json:"scales,omitempty"`
 	// OverTime is the answer timeout of downlink requests in seconds, 1..3600, and ReCount how often one is sent again, 1..99
-	// (HJ 212-2017 table 1); 0: the gateway's setting.
+	// (HJ 212-2017 table 1); 0: the gateway's setting. Imports stop at the 99 that a device can be told, see registryfile; older records may
+	// have more, and their devices are still waited for as long.
 	OverTime int `json:"overTime,omitempty"`
 	ReCount  int `json:"reCount,omitempty"`
 	// SetUp asks for the clock check and the interval set-up of HJ 212-2017 6.7 when the device connects.

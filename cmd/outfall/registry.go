@@ -105,7 +105,7 @@ These may be left out; what the registry has in them then stays. In a column tha
   crc                  modbus, modbus-swapped, ccitt or none; empty: the standard's
   period_end           yes: the DataTime of 2051, 2061 and 2031 is the end of the period
   scales               factors sent in another unit, with the power of ten that corrects them: a34004:-3 a34002:-3
-  over_time_s          answer timeout of requests in seconds, 1..3600
+  over_time_s          answer timeout of requests in seconds, 1..99; with edition 2005 1..3600
   re_count             how often a request is sent again, 1..99
   set_up               yes: check the clock and set the intervals when it connects`
 

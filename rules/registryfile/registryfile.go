@@ -23,7 +23,7 @@
 //	crc                  modbus, modbus-swapped, ccitt or none; empty: the standard's
 //	period_end           yes: the DataTime of 2051, 2061 and 2031 is the end of the period
 //	scales               factors sent in another unit, with the power of ten that corrects them: a34004:-3 a34002:-3
-//	over_time_s          answer timeout of requests in seconds, 1..3600
+//	over_time_s          answer timeout of requests in seconds, 1..99; with edition 2005 1..3600
 //	re_count             how often a request is sent again, 1..99
 //	set_up               yes: check the clock and set the intervals when it connects
 package registryfile
@@ -49,6 +49,8 @@ const (
 	MaxSize   = 64 << 20 // bytes, some 400,000 devices
 	maxText   = 200      // bytes of a text field, see longText
 	maxFaults = 1000     // listed
+
+	maxOverTime = 99 // seconds, what CN 1000 can carry in 2017 and 2025; 2005 has five digits
 )
 
 var columns = [...]string{"mn", "pw", "outlet", "outlet_name", "enterprise", "region", "medium", "minute_interval_min",
@@ -257,6 +259,9 @@ func (f *file) device(r *csv.Reader, record []string) {
 		bad("mn", "%q was rounded by a spreadsheet: enter the MN again with the column set to text", d.MN)
 	}
 	validate(&d, unread, bad)
+	if n := d.OverTime; n > maxOverTime && n <= 3600 && d.Edition != "2005" {
+		bad("over_time_s", "%d is not 1..%d: a device is told it in two digits (HJ 212-2017 table 4); only edition 2005 has more, up to 3600", n, maxOverTime)
+	}
 	unique(f.mn, d.MN, line, "mn", bad)
 	unique(f.outlet, d.Outlet, line, "outlet", bad)
 	f.devices = append(f.devices, d)

@@ -81,6 +81,8 @@ func TestOptionalColumns(t *testing.T) {
 		{"a scale without exponent", "a34002:2", "a34002", `2:166: scales: "a34002" is not a factor and a power of ten, as in a34004:-3`},
 		{"a scale that is none", "a34002:2", "a34002:0", `2:166: scales: "a34002" with exponent 0 is not a factor and -9..9 without 0`},
 		{"a timeout", ",15,", ",4000,", "2:185: over_time_s: 4000 is not 0..3600 seconds"},
+		{"a timeout of three digits", ",15,", ",100,",
+			"2:185: over_time_s: 100 is not 1..99: a device is told it in two digits (HJ 212-2017 table 4); only edition 2005 has more, up to 3600"},
 		{"a count", ",15,5,", ",15,x,", `2:188: re_count: "x" is not a whole number`},
 		{"a long name", "logger-7", strings.Repeat("l", 200), "2:116: cert_name: longer than 200 bytes, or with a control character"},
 	} {
@@ -88,6 +90,14 @@ func TestOptionalColumns(t *testing.T) {
 		if err == nil || err.Error() != "r.csv:"+tt.want {
 			t.Errorf("%s: got  %v\nwant r.csv:%s", tt.name, err, tt.want)
 		}
+	}
+}
+
+// OverTime has five digits in 2005, and two since.
+func TestLongTimeout(t *testing.T) {
+	old := strings.Replace(strings.Replace(full(), ",15,", ",3600,", 1), "surface-water", "2005", 1)
+	if f, err := Parse("r.csv", []byte(old)); err != nil || f.Devices[0].OverTime != 3600 {
+		t.Errorf("edition 2005 with 3600 s: %v", err)
 	}
 }
 
