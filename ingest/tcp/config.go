@@ -29,8 +29,9 @@ type Config struct {
 	// UnlimitedFrom lists addresses and networks (CIDR) to which the three limits above do not apply: the translation of a whole fleet,
 	// or a TLS terminator that speaks no PROXY protocol.
 	UnlimitedFrom []string `yaml:"unlimited_from"`
-	// AcceptRate is how many connections per second are accepted during AcceptRamp after a start; the others wait in the kernel's queue.
-	// It spreads the reconnects of a whole fleet. 0..1,000,000, 0 is no limit; the ramp is 1s..1h.
+	// AcceptRate is how many connections per second are accepted during AcceptRamp after a start; the others wait in the kernel's queue
+	// (net.core.somaxconn when the listener is bound), and beyond that try again in the kernel's time: after 1, 3, 7, 15 seconds. It
+	// spreads the reconnects of a whole fleet. 0..1,000,000, 0 is no limit; the ramp is 1s..1h.
 	AcceptRate int           `yaml:"accept_rate"`
 	AcceptRamp time.Duration `yaml:"accept_ramp"`
 	// ProxyFrom lists the addresses and networks (CIDR) of load balancers. A connection from there must begin with a PROXY protocol
@@ -40,7 +41,7 @@ type Config struct {
 	ProxyTimeout time.Duration `yaml:"proxy_timeout"`
 	// ReusePort lets another process of the same user listen on the same port, so that a new version takes over without refusing a
 	// connection: start the new one, then stop the old one, which serves on for HandoverTime, 100ms..1m. Take more than the longest
-	// round trip of the fleet.
+	// round trip of the fleet. Two processes may also share the port for good, for more connections than one has files.
 	ReusePort    bool          `yaml:"reuse_port"`
 	HandoverTime time.Duration `yaml:"handover_time"`
 	// IdleTimeout closes a connection that sent nothing for so long, 10s..24h; any byte counts as life. Keep it above twice the

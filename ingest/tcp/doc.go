@@ -23,7 +23,8 @@
 //
 // With Config.ReusePort a new process binds the port while the old one still serves: start the new one, wait until it is ready, then stop
 // the old one. The old one tells the kernel to give new connections to the newer socket, serves on for Config.HandoverTime what was in
-// the making, and only then closes its listener, whose queue is empty by then: nobody is refused or reset. Two processes at a time.
+// the making, and only then closes its listener, whose queue is empty by then: nobody is refused or reset. Two processes at a time. A process
+// that comes next takes that order back, so that two which stay share the port by the kernel's hash.
 //
 // # Memory
 //

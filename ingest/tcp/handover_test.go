@@ -50,6 +50,12 @@ func TestHandOver(t *testing.T) {
 		waitFor(t, "connections after the hand-over", func() bool { return acked.Load() > before+100 && next.in.Stats().Journaled > taken+100 })
 		current = next
 	}
+	// One more process that stays shares the port with it by the kernel's hash again.
+	beside := open(address)
+	here, there := current.in.Stats().Journaled, beside.in.Stats().Journaled
+	waitFor(t, "both processes to get connections", func() bool {
+		return current.in.Stats().Journaled > here+100 && beside.in.Stats().Journaled > there+100
+	})
 	cancel()
 	devices.Wait()
 }

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"syscall"
@@ -44,7 +45,32 @@ func listen(cfg *Config, address string) (*net.TCPListener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.ReusePort {
+		if err := shareEvenly(ln.(*net.TCPListener)); err != nil {
+			ln.Close()
+			return nil, err
+		}
+	}
 	return ln.(*net.TCPListener), nil
+}
+
+// shareEvenly makes the kernel spread new connections over the sockets on the port by hash. What steerAway has told the port outlives the
+// process that did so: whoever came next to the one that was left would get every connection, and turn away what it cannot hold.
+func shareEvenly(ln *net.TCPListener) error {
+	rc, err := ln.SyscallConn()
+	if err != nil {
+		return err
+	}
+	control := rc.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_REUSEPORT_BPF, 0)
+	})
+	if control != nil {
+		return control
+	}
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOPROTOOPT) { // nothing was told; Linux before 5.3 cannot take it back
+		return nil
+	}
+	return err
 }
 
 // steerAway makes the kernel give new connections to the newer of two sockets on the port. A closing listener resets what is in its
