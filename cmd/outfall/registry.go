@@ -154,13 +154,17 @@ func newRegistryImport(a *app) *cobra.Command {
 
 func newRegistryLs(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "ls",
-		Short:   "List the devices of the registry",
-		Long:    "List the devices of the registry by MN. Passwords are not shown.",
+		Use:   "ls",
+		Short: "List the devices of the registry",
+		Long: `List the devices of the registry by MN. Passwords are not shown.
+
+In the table "-" stands for what the registry leaves to the standard or does not ask for; of several networks it has the first and the number
+of the others. With --output jsonl a device has all that the registry says of it.`,
 		Example: "  outfall registry ls --output jsonl | jq -r .mn",
 	}
 	return lister(a, cmd, func(form string) (*printer, error) {
-		return newPrinter(a.stdout, form, "MN", "OUTLET", "NAME", "ENTERPRISE", "REGION", "MEDIUM", "MINUTES", "REALTIME", "OFFLINE AFTER", "TAIL", "PW")
+		return newPrinter(a.stdout, form, "MN", "OUTLET", "NAME", "ENTERPRISE", "REGION", "MEDIUM", "MINUTE", "REALTIME", "OFFLINE", "EDITION", "CRC", "TAIL",
+			"PW", "NETWORKS", "CERTIFICATE")
 	}, func(ctx context.Context, access *dataAccess, p *printer) error {
 		byMN, err := readRegistry(ctx, access.cluster)
 		if err != nil {
@@ -182,7 +186,19 @@ func printDevice(p *printer, d telemetry.Device) error {
 		tail = "any"
 	}
 	return p.row(row, d.MN, d.Outlet, d.OutletName, d.Enterprise, d.Region, d.Medium, fmt.Sprintf("%d min", d.MinuteInterval),
-		fmt.Sprintf("%d s", d.RealtimeInterval), fmt.Sprintf("%d s", d.OfflineAfter), tail, row.passwords())
+		fmt.Sprintf("%d s", d.RealtimeInterval), fmt.Sprintf("%d s", d.OfflineAfter), orDash(d.Edition), orDash(d.CRC), tail, row.passwords(),
+		networksText(d.Networks), orDash(d.CertName))
+}
+
+// networksText is the first network, and how many there are beside it: sixteen would push what comes after them off every terminal.
+func networksText(networks []string) string {
+	switch len(networks) {
+	case 0:
+		return "-"
+	case 1:
+		return networks[0]
+	}
+	return fmt.Sprintf("%s +%d", networks[0], len(networks)-1)
 }
 
 // readRegistry is the newest record of every MN in the registry topic, without removed devices.

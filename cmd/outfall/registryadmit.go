@@ -27,7 +27,9 @@ topic rejects, and devices send again what was not acknowledged.
 
 The password is read from a file, never from the command line. Without one the device's password is not checked.`,
 		Example: `  outfall registry quarantine
-  outfall registry admit 52010000000077 --outlet north-gate --enterprise 'some plant' --region 'a/b/c' --medium water --pw-file pw.txt`,
+  outfall registry admit 52010000000077 --outlet north-gate --enterprise 'some plant' --region 'a/b/c' --medium water --pw-file pw.txt
+  outfall registry admit 52010000000078 --outlet stack-2 --enterprise 'some plant' --region 'a/b/c' --medium gas --pw-file pw.txt \
+    --networks 10.1.0.0/16,10.2.0.0/16 --cert-name stack-2.example`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.MN = args[0]
@@ -73,6 +75,8 @@ The password is read from a file, never from the command line. Without one the d
 	f.StringVar(&d.CRC, "crc", "", "modbus, modbus-swapped, ccitt or none; empty: the standard's")
 	f.StringVar(&d.Edition, "edition", "", "2005, 2017, 2025 or surface-water; empty: as its frames say")
 	f.StringVar(&pwFile, "pw-file", "", "file that holds the device's password")
+	f.StringSliceVar(&d.Networks, "networks", nil, "address prefixes that it may connect from, as 10.1.0.0/16,2001:db8::/32; none: any address")
+	f.StringVar(&d.CertName, "cert-name", "", "DNS name or common name of the TLS client certificate that it must show; empty: none")
 	mustComplete(cmd, "medium", "water", "gas")
 	mustComplete(cmd, "tail", "strict", "tolerant")
 	mustComplete(cmd, "crc", "modbus", "modbus-swapped", "ccitt", "none")
