@@ -72,7 +72,13 @@ func start(t *testing.T, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, name: "outfall " + strings.Join(args, " "), cmd: exec.Command(bin, args...), done: make(chan struct{})}
+	return launch(t, "outfall "+strings.Join(args, " "), exec.Command(bin, args...))
+}
+
+// launch starts cmd, whose output is kept.
+func launch(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, name: name, cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
