@@ -26,9 +26,13 @@ type Config struct {
 	// acknowledged. The embedded broker has one.
 	ReplicationFactor int16 `yaml:"replication_factor"`
 	// RetentionBytes bounds one partition of the embedded broker's journal, 1 MiB..1 GiB; the points topic gets half of it,
-	// rejects, status and commands an eighth each, and alarms, findings and registry are kept whole. The embedded broker
-	// reads its log into memory at start: expect a peak of up to Partitions x 15/8 of this there.
+	// rejects, status, commands and findings an eighth each, and alarms and registry are kept whole. The embedded broker
+	// reads its log into memory at start: Partitions x RetentionBytes must not exceed 8 GiB, and a start after a kill takes
+	// up to LogBytes of memory beside the process's own. What the journal drops goes to the archive.
 	RetentionBytes int64 `yaml:"retention_bytes"`
+	// ArchiveBytes bounds the archive of the embedded broker's journal, all partitions together, at least 64 MiB; -1: no bound. At the
+	// bound the oldest frames are deleted for good.
+	ArchiveBytes int64 `yaml:"archive_bytes"`
 	// JournalRetention is how long Apache Kafka keeps the journal, at least 24 h: how far back results can be replayed.
 	JournalRetention time.Duration `yaml:"journal_retention"`
 	// JournalBytes bounds one partition of the journal on Apache Kafka as well; -1: no bound but JournalRetention.
@@ -56,6 +60,15 @@ type SASL struct {
 
 const day = 24 * time.Hour
 
+const (
+	maxJournalBytes = 8 << 30  // of the embedded broker's log: Partitions x RetentionBytes
+	minArchiveBytes = 64 << 20 // some files of every partition, at the usual number of them
+)
+
+// LogBytes is what the embedded broker's log may hold when retention has been applied, in bytes: the journal, half of it points, four
+// topics of an eighth. Alarms and registry, which are kept whole, come on top; they are small.
+func (c Config) LogBytes() int64 { return 2 * int64(c.Partitions) * c.RetentionBytes }
+
 // DefaultConfig is the embedded broker; with Brokers set it suits a cluster of three brokers or more.
 func DefaultConfig() Config {
 	return Config{
@@ -63,6 +76,7 @@ func DefaultConfig() Config {
 		Partitions:        8,
 		ReplicationFactor: 3,
 		RetentionBytes:    128 << 20,
+		ArchiveBytes:      16 << 30,
 		JournalRetention:  400 * day,
 		JournalBytes:      -1,
 		AlarmRetention:    1827 * day, // five years, with two leap days
@@ -87,6 +101,10 @@ func (c Config) Validate() error {
 	fault(c.Partitions >= 1 && c.Partitions <= 1024, "partitions: %d is not in 1..1024", c.Partitions)
 	fault(c.ReplicationFactor >= 1 && c.ReplicationFactor <= 7, "replication_factor: %d is not in 1..7", c.ReplicationFactor)
 	fault(c.RetentionBytes >= 1<<20 && c.RetentionBytes <= 1<<30, "retention_bytes: %d is not in %d..%d", c.RetentionBytes, 1<<20, 1<<30)
+	fault(len(c.Brokers) > 0 || int64(c.Partitions)*c.RetentionBytes <= maxJournalBytes,
+		"retention_bytes: %d on %d partitions are %d MiB of journal, more than %d: the embedded broker reads it into memory at start",
+		c.RetentionBytes, c.Partitions, int64(c.Partitions)*c.RetentionBytes>>20, int64(maxJournalBytes)>>20)
+	fault(c.ArchiveBytes == -1 || c.ArchiveBytes >= minArchiveBytes, "archive_bytes: %d is neither -1 nor at least %d", c.ArchiveBytes, minArchiveBytes)
 	fault(c.JournalRetention >= day, "journal_retention: %v is below 24h", c.JournalRetention)
 	fault(c.JournalBytes == -1 || c.JournalBytes >= 1<<20, "journal_bytes: %d is neither -1 nor at least %d", c.JournalBytes, 1<<20)
 	fault(c.AlarmRetention >= day, "alarm_retention: %v is below 24h", c.AlarmRetention)

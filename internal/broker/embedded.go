@@ -10,10 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"golang.org/x/sys/unix"
+
+	"outfall/telemetry"
 )
 
 const (
@@ -21,7 +25,7 @@ const (
 	maxSocketPath = 100
 	// trimInterval is how often the retention of the embedded broker is applied. Its own timer starts only when a topic is
 	// created or altered, not when an existing directory is opened.
-	trimInterval = time.Minute
+	trimInterval = 10 * time.Second
 	// startTime bounds the creation of the topics at start.
 	startTime = time.Minute
 )
@@ -32,16 +36,20 @@ type Embedded struct {
 	fake    *kfake.Cluster
 	lock    *os.File
 	log     errorLog
-	stop    chan struct{}
-	trimmed chan struct{} // closed when the trimming goroutine has ended
+	stop    context.CancelFunc // ends the trimming
+	trimmed chan struct{}      // closed when the trimming goroutine has ended
 	once    sync.Once
 	err     error // of Close
+
+	trimming sync.Mutex // held while the retention is applied
+	archiver *archiver
+	out      atomic.Pointer[zerolog.Logger] // nil until Observe
 }
 
 // StartEmbedded starts a broker on the data directory dir, which is made if it is missing: its log in dir/kafka, its socket at
 // dir/kafka.sock, for this user only. The topics are there when it returns. One broker holds a directory at a time:
 // for a second one the error names the first one's process id. The caller must Close it. It owns a goroutine that applies the
-// retention, beside the broker's own.
+// retention, beside the broker's own; what the journal drops goes to dir/archive first.
 func StartEmbedded(dir string, c Config) (*Embedded, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -60,7 +68,7 @@ func StartEmbedded(dir string, c Config) (*Embedded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker on %s: %w", dir, err)
 	}
-	e := &Embedded{cluster: Dial(c, socket), lock: lock, stop: make(chan struct{}), trimmed: make(chan struct{})}
+	e := &Embedded{cluster: Dial(c, socket), lock: lock, trimmed: make(chan struct{})}
 	e.fake, err = kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(logDir),
@@ -71,10 +79,24 @@ func StartEmbedded(dir string, c Config) (*Embedded, error) {
 		lock.Close()
 		return nil, fmt.Errorf("embedded broker on %s: %w", dir, err)
 	}
-	go e.trim()
+	a, _ := e.cluster.Archive()
+	e.archiver = &archiver{
+		cluster: e.cluster, archive: a, logDir: filepath.Join(logDir, "partitions"),
+		sync: func() error { return unix.Syncfs(int(e.lock.Fd())) },
+		drop: func(partition int32, before int64) error {
+			return e.fake.DeleteRecords(e.cluster.Topic(telemetry.TopicJournal), partition, before)
+		},
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	if _, err := e.cluster.Apply(ctx); err != nil {
+	_, err = e.cluster.Apply(ctx)
+	if err == nil {
+		err = e.archiver.load(ctx)
+	}
+	trimming, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	go e.trim(trimming)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("topics of the embedded broker on %s: %w", dir, err), e.Close())
 	}
 	return e, nil
@@ -90,7 +112,7 @@ func (e *Embedded) Socket() string { return e.cluster.socket }
 // connections. Later calls return what the first returned.
 func (e *Embedded) Close() error {
 	e.once.Do(func() {
-		close(e.stop)
+		e.stop()
 		<-e.trimmed
 		e.fake.Close()
 		e.err = errors.Join(e.log.last(), os.Remove(e.Socket()), unix.Syncfs(int(e.lock.Fd())), e.lock.Close())
@@ -101,18 +123,46 @@ func (e *Embedded) Close() error {
 	return e.err
 }
 
-func (e *Embedded) trim() {
+func (e *Embedded) trim(ctx context.Context) {
 	defer close(e.trimmed)
 	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
 	for {
 		select {
-		case <-e.stop:
+		case <-ctx.Done():
 			return
 		case <-tick.C:
-			e.fake.ApplyRetention()
+			_ = e.Trim(ctx) // it has been counted and logged
 		}
 	}
+}
+
+// Trim applies the retention now: topics other than the journal lose what is beyond theirs; the journal's oldest segments are archived and
+// then dropped. An error leaves what could not be archived in the log; the next call tries again.
+func (e *Embedded) Trim(ctx context.Context) error {
+	e.trimming.Lock()
+	defer e.trimming.Unlock()
+	e.fake.ApplyRetention()
+	before := e.archiver.read()
+	notes, err := e.archiver.trim(ctx)
+	log := e.out.Load()
+	if log == nil || ctx.Err() != nil {
+		return err
+	}
+	for _, note := range notes {
+		log.Warn().Msg(note)
+	}
+	after := e.archiver.read()
+	if n := after.Entries - before.Entries; n > 0 {
+		log.Info().Int64("entries", n).Int64("archive_bytes", after.Bytes).Msg("journal entries beyond the retention archived")
+	}
+	switch {
+	case err != nil && (before.Err == nil || before.Err.Error() != err.Error()):
+		log.Error().Err(err).Int64("waiting_bytes", after.Waiting).Msg("journal entries beyond the retention cannot be archived: the log keeps them and grows")
+	case err == nil && before.Err != nil:
+		log.Info().Msg("archiving works again")
+	}
+	return err
 }
 
 // listen binds a Unix socket at the path bound and moves it to path, over one that a killed process left.

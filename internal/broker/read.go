@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -18,12 +19,12 @@ const readStall = 30 * time.Second
 type From uint8
 
 const (
-	FromStart From = iota // the oldest record that is kept
+	FromStart From = iota // the oldest record
 	FromEnd               // behind the newest record: only what comes after the call
 )
 
-// Offsets are the offsets of topic t, one per partition: of the oldest record (FromStart), or the next that will be written
-// (FromEnd).
+// Offsets are the offsets of topic t in the brokers' log, one per partition: of the oldest record (FromStart), or the next that
+// will be written (FromEnd).
 func (c *Cluster) Offsets(ctx context.Context, t telemetry.Topic, from From) ([]int64, error) {
 	cl, err := c.Client()
 	if err != nil {
@@ -61,32 +62,6 @@ func (c *Cluster) listed(ctx context.Context, t telemetry.Topic, list func(conte
 	return offsets, nil
 }
 
-// OffsetsSince are the offsets of topic t, one per partition, of the first record whose timestamp is at or after since, or of the next that
-// will be written where there is none.
-func (c *Cluster) OffsetsSince(ctx context.Context, t telemetry.Topic, since time.Time) ([]int64, error) {
-	cl, err := c.Client()
-	if err != nil {
-		return nil, err
-	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
-	end, err := c.offsets(ctx, adm, t, FromEnd)
-	if err != nil {
-		return nil, err
-	}
-	offsets, err := c.listed(ctx, t, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		return adm.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topics...)
-	})
-	if err != nil {
-		return nil, err
-	}
-	// Where no record is found the client asks once more, for the end: a record that was written between the two would be passed over.
-	for p := range offsets {
-		offsets[p] = min(offsets[p], end[p])
-	}
-	return offsets, nil
-}
-
 // Tail is the last record of a partition of topic t; nil if the partition is empty. The record is the caller's.
 func (c *Cluster) Tail(ctx context.Context, t telemetry.Topic, partition int32) (*kgo.Record, error) {
 	start, end, err := c.bounds(ctx, t)
@@ -114,8 +89,8 @@ func (c *Cluster) Tail(ctx context.Context, t telemetry.Topic, partition int32) 
 }
 
 // ReadAll calls fn with every record of topic t that was there at the call, each partition from its start and in order, then
-// returns. fn runs on the caller's goroutine and may keep the record; its error ends the reading and is returned, wrapped
-// with the record's position.
+// returns. The journal of an embedded broker starts in its archive. fn runs on the caller's goroutine and may keep the record;
+// its error ends the reading and is returned, wrapped with the record's position.
 func (c *Cluster) ReadAll(ctx context.Context, t telemetry.Topic, fn func(*kgo.Record) error) error {
 	start, end, err := c.bounds(ctx, t)
 	if err != nil {
@@ -125,10 +100,13 @@ func (c *Cluster) ReadAll(ctx context.Context, t telemetry.Topic, fn func(*kgo.R
 }
 
 // Follow calls fn with the records of topic t as they come, from the given side of each partition on, in order per partition,
-// until ctx ends (nil), fn fails, or records that were to come next are gone (retention was faster). fn runs on the
-// caller's goroutine and may keep the record.
+// until ctx ends (nil), fn fails, or records that were to come next are gone (retention was faster). The journal of an embedded
+// broker starts in its archive. fn runs on the caller's goroutine and may keep the record.
 func (c *Cluster) Follow(ctx context.Context, t telemetry.Topic, from From, fn func(*kgo.Record) error) error {
-	next, err := c.Offsets(ctx, t, from)
+	start, next, err := c.bounds(ctx, t)
+	if from == FromStart {
+		next = start
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -140,29 +118,16 @@ func (c *Cluster) Follow(ctx context.Context, t telemetry.Topic, from From, fn f
 
 // FollowFrom is Follow from given offsets on, one per partition. Offsets taken before a ReadAll continue it without a gap.
 func (c *Cluster) FollowFrom(ctx context.Context, t telemetry.Topic, next []int64, fn func(*kgo.Record) error) error {
-	err := c.read(ctx, t, next, nil, fn)
+	err := c.read(ctx, t, slices.Clone(next), nil, fn)
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-func (c *Cluster) bounds(ctx context.Context, t telemetry.Topic) (start, end []int64, err error) {
-	cl, err := c.Client()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
-	if start, err = c.offsets(ctx, adm, t, FromStart); err != nil {
-		return nil, nil, err
-	}
-	end, err = c.offsets(ctx, adm, t, FromEnd)
-	return start, end, err
-}
-
-// read consumes [next, end) of each partition, or from next on for ever if end is nil. next is not kept.
-func (c *Cluster) read(ctx context.Context, t telemetry.Topic, next, end []int64, fn func(*kgo.Record) error) error {
+// readLog consumes [next, end) of each partition of the brokers' log, or from next on for ever if end is nil, and moves next behind what
+// fn has had.
+func (c *Cluster) readLog(ctx context.Context, t telemetry.Topic, next, end []int64, fn func(*kgo.Record) error) error {
 	name := c.Topic(t)
 	starts := map[int32]kgo.Offset{}
 	for p := range next {
@@ -195,9 +160,10 @@ func (c *Cluster) read(ctx context.Context, t telemetry.Topic, next, end []int64
 			}
 			if !r.Attrs.IsControl() {
 				if err := fn(r); err != nil {
-					return fmt.Errorf("%s[%d]@%d: %w", name, r.Partition, r.Offset, err)
+					return positioned(r, err)
 				}
 			}
+			next[r.Partition] = r.Offset + 1
 			if end != nil && r.Offset+1 == end[r.Partition] {
 				open--
 				cl.PauseFetchPartitions(map[string][]int32{name: {r.Partition}})

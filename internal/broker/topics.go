@@ -30,20 +30,23 @@ type setting struct{ key, value string }
 //
 // On the embedded broker retention goes by size alone: its retention by time drops fresh records behind one with an old
 // timestamp, which a clock set wrongly at start is enough to write; and it does not compact, because a kill during
-// compaction can lose every key.
+// compaction can lose every key. Its journal it keeps whole: the archiving alone drops segments of that, so that none can go
+// by any other way.
 func (c *Cluster) settings(t telemetry.Topic) []setting {
 	const forever = -1
 	policy, keep, size := "delete", 7*day, int64(forever)
+	bound := int64(forever) // of a partition of the embedded broker, whoever keeps it
 	if c.Embedded() {
 		keep = forever
 		switch t {
 		case telemetry.TopicJournal:
-			size = c.config.RetentionBytes
+			bound = c.config.RetentionBytes
 		case telemetry.TopicPoints:
 			size = c.config.RetentionBytes / 2
 		case telemetry.TopicRejects, telemetry.TopicStatus, telemetry.TopicCommands, telemetry.TopicFindings:
 			size = c.config.RetentionBytes / 8
 		}
+		bound = max(bound, size)
 	} else {
 		switch t {
 		case telemetry.TopicJournal:
@@ -70,8 +73,8 @@ func (c *Cluster) settings(t telemetry.Topic) []setting {
 	}
 	if c.Embedded() {
 		segment := int64(32 << 20)
-		if size != forever {
-			segment = min(segment, max(size/4, 64<<10)) // whole segments are deleted
+		if bound != forever {
+			segment = min(segment, max(bound/4, 64<<10)) // whole segments are deleted
 		}
 		return append(all, setting{"segment.bytes", strconv.FormatInt(segment, 10)})
 	}
