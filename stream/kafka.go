@@ -25,6 +25,12 @@ type Cluster interface {
 	Partitions() int32
 	// Tail is the last record of a partition, nil if it holds none.
 	Tail(ctx context.Context, t telemetry.Topic, partition int32) (*kgo.Record, error)
+	// Bounds are the offsets of the oldest record that can be read, from an archive too, and of the next; by partition.
+	Bounds(ctx context.Context, t telemetry.Topic) (start, end []int64, err error)
+	// OffsetsSince are the offsets of the first record at or after a time, from an archive too, or of the next; by partition.
+	OffsetsSince(ctx context.Context, t telemetry.Topic, since time.Time) ([]int64, error)
+	// ReadPartition calls fn with the records of [from, end) of a partition, from an archive too. fn's error ends it.
+	ReadPartition(ctx context.Context, t telemetry.Topic, partition int32, from, end int64, fn func(*kgo.Record) error) error
 }
 
 // A Barrier makes what the brokers have acknowledged safe from a power loss.

@@ -15,8 +15,8 @@ import (
 
 // A survey is what Replay needs to know of the cluster before it reads: offsets by partition.
 type survey struct {
-	start, end map[int32]int64 // of the journal
-	first      map[int32]int64 // the first entry received at or after a time, end if there is none
+	start, end []int64         // of the journal, with what is archived
+	first      []int64         // the first entry received at or after a time, end if there is none
 	published  map[int32]int64 // what the group has committed; no element where it has not
 	outputs    map[telemetry.Topic]struct{ start, end map[int32]int64 }
 }
@@ -31,15 +31,12 @@ func lookAround(ctx context.Context, cluster Cluster, from time.Time, compare bo
 	defer cl.Close()
 	admin, journal := kadm.NewClient(cl), cluster.Topic(telemetry.TopicJournal)
 	s := &survey{published: map[int32]int64{}, outputs: map[telemetry.Topic]struct{ start, end map[int32]int64 }{}}
-	if s.start, s.end, err = bounds(ctx, admin, journal); err != nil {
+	if s.start, s.end, err = cluster.Bounds(ctx, telemetry.TopicJournal); err != nil {
 		return nil, err
 	}
 	s.first = s.start
 	if !from.IsZero() {
-		s.first, err = offsetsOf(ctx, journal, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-			return admin.ListOffsetsAfterMilli(ctx, from.UnixMilli(), topics...)
-		})
-		if err != nil {
+		if s.first, err = cluster.OffsetsSince(ctx, telemetry.TopicJournal, from); err != nil {
 			return nil, err
 		}
 	}
@@ -70,9 +67,9 @@ func lookAround(ctx context.Context, cluster Cluster, from time.Time, compare bo
 	return s, nil
 }
 
-// readEntries calls fn with the journal's entries of [from, end) of one partition; those that are skipped are left out.
+// readEntries calls fn with the journal's entries of [from, end) of one partition, archived ones too; those that are skipped are left out.
 func readEntries(ctx context.Context, cluster Cluster, partition int32, from, end int64, fn func(*telemetry.Entry) error) error {
-	return readRange(ctx, cluster, telemetry.TopicJournal, partition, from, end, func(rec *kgo.Record) error {
+	return cluster.ReadPartition(ctx, telemetry.TopicJournal, partition, from, end, func(rec *kgo.Record) error {
 		e, err := decodeEntry(rec)
 		if err != nil {
 			return nil // as the worker does

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"outfall/internal/broker"
 	"outfall/telemetry"
 )
 
@@ -51,6 +53,28 @@ func (f journalFilter) match(rec *kgo.Record) bool {
 		(f.from.IsZero() || !rec.Timestamp.Before(f.from)) && (f.to.IsZero() || rec.Timestamp.Before(f.to))
 }
 
+// read calls fn with the entries that can match, and no more than it must.
+func (f *journalFilter) read(ctx context.Context, cluster *broker.Cluster, topic telemetry.Topic, fn func(*kgo.Record) error) error {
+	first, end, err := cluster.Bounds(ctx, topic)
+	if err != nil {
+		return err
+	}
+	if !f.from.IsZero() {
+		if first, err = cluster.OffsetsSince(ctx, topic, f.from); err != nil {
+			return err
+		}
+	}
+	for p := range cluster.Partitions() {
+		if f.partition >= 0 && p != f.partition || f.mn != "" && p != telemetry.PartitionOf(f.mn, cluster.Partitions()) {
+			continue
+		}
+		if err := cluster.ReadPartition(ctx, topic, p, first[p], end[p], fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func newJournal(a *app) *cobra.Command {
 	return parent("journal", "Read the journal", "Read the journal: every frame as it was received, and everything else that results come from.",
 		newJournalCat(a))
@@ -64,7 +88,8 @@ func newJournalCat(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cat",
 		Short: "Print journal entries",
-		Long: `Print the journal's entries, per partition in offset order. Frames are the exact bytes received, PW included, other kinds canonical JSON.
+		Long: `Print the journal's entries, archived ones too, per partition in offset order. Frames are the exact bytes received, PW included, other kinds
+canonical JSON.
 
 Kinds: ` + strings.Join(journalKinds(), ", ") + `. --from and --to select by the moment of receipt, --from included, --to not.
 
@@ -97,7 +122,7 @@ an unknown MN among them, are kept in a topic of their own: --rejects prints tha
 			if follow {
 				return follower{access, topic, true, p}.run(cmd.Context(), print)
 			}
-			if err := access.cluster.ReadAll(cmd.Context(), topic, print); err != nil {
+			if err := filter.read(cmd.Context(), access.cluster, topic, print); err != nil {
 				return fmt.Errorf("read %s: %w", topic, err)
 			}
 			return p.flush()

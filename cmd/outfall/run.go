@@ -92,7 +92,7 @@ func runAll(ctx context.Context, a *app, o runOptions) (err error) {
 		}
 	}
 	all := map[string]bool{roleIngest: true, roleStream: true, roleSink: true}
-	s, err := startStages(sup, cfg, cluster, all, log)
+	s, err := startStages(sup, cfg, cluster, d.embedded, all, log)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func serve(ctx context.Context, a *app, o serveOptions) (err error) {
 		}
 		err = errors.Join(err, sup.drain())
 	}()
-	s, err := startStages(sup, cfg, cluster, roles, log)
+	s, err := startStages(sup, cfg, cluster, nil, roles, log)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,9 @@ type stages struct {
 //	devices  the registry topic, for ingest
 //	downlink commands -> devices
 //	ingest   connections -> journal
-func startStages(sup *supervisor, cfg *Config, cluster *broker.Cluster, roles map[string]bool, log zerolog.Logger) (*stages, error) {
+//
+// embedded is the broker of this process; nil on real ones.
+func startStages(sup *supervisor, cfg *Config, cluster *broker.Cluster, embedded *broker.Embedded, roles map[string]bool, log zerolog.Logger) (*stages, error) {
 	s := &stages{}
 	built := buildVersion().Version
 	metrics := obs.Registry(built)
@@ -60,6 +62,12 @@ func startStages(sup *supervisor, cfg *Config, cluster *broker.Cluster, roles ma
 	}
 	sup.run("admin", stopSlack, s.admin.Run)
 
+	if embedded != nil {
+		if err := embedded.Observe(log.With().Str("stage", "broker").Logger(), metrics); err != nil {
+			return nil, err
+		}
+		s.admin.Ready("archive", embedded.Ready)
+	}
 	barrier := cluster.NewBarrier()
 	sup.run("barrier", stopBarrier, barrier.Run)
 

@@ -101,7 +101,7 @@ func (l *ledger) check(ctx context.Context, c *Cluster, partition int32, from, e
 // whole checks that archive and log together hold everything, each entry once.
 func (l *ledger) whole(t testing.TB, c *Cluster) {
 	t.Helper()
-	start, end, err := c.JournalBounds(t.Context())
+	start, end, err := c.Bounds(t.Context(), telemetry.TopicJournal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestArchiveSeamWhileTrimming(t *testing.T) {
 	}()
 	c, moved := Dial(smallConfig(), e.Socket()), false
 	for round := 0; round < 8 || !moved; round++ {
-		before, end, err := c.JournalBounds(t.Context())
+		before, end, err := c.Bounds(t.Context(), telemetry.TopicJournal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,7 +308,7 @@ func TestArchiveBound(t *testing.T) {
 	if !strings.Contains(log.String(), "kafka.archive_bytes") {
 		t.Errorf("log: %s", log.String())
 	}
-	start, end, err := e.Cluster().JournalBounds(t.Context())
+	start, end, err := e.Cluster().Bounds(t.Context(), telemetry.TopicJournal)
 	if err != nil || start[0] != have[0].First || start[0] == 0 {
 		t.Fatalf("starts at %v, %v", start, err)
 	}

@@ -45,12 +45,6 @@ func (c *Cluster) Archive() (a archive.Archive, ok bool) {
 	return archive.At(filepath.Join(c.dataDir(), "archive"), c.Topic(telemetry.TopicJournal)), true
 }
 
-// JournalBounds are the offsets of the journal's oldest entry that can be read, from the archive where it reaches further back than the
-// broker's log, and of the next one that will be written; one each per partition.
-func (c *Cluster) JournalBounds(ctx context.Context) (start, end []int64, err error) {
-	return c.bounds(ctx, telemetry.TopicJournal)
-}
-
 // ReadPartition calls fn with the records of [from, end) of one partition of t, in offset order, on the caller's goroutine. The journal
 // of an embedded broker is read from its archive as far as that reaches, then from the log, without a gap or a repetition where
 // they meet, also while another process archives. fn may keep the record; its error ends the reading and is returned, wrapped
@@ -164,8 +158,9 @@ func positioned(r *kgo.Record, err error) error {
 	return fmt.Errorf("%s[%d]@%d: %w", r.Topic, r.Partition, r.Offset, err)
 }
 
-// bounds are the offsets of the oldest record of t that can be read and of the next that will be written.
-func (c *Cluster) bounds(ctx context.Context, t telemetry.Topic) (start, end []int64, err error) {
+// Bounds are the offsets of the oldest record of t that can be read and of the next that will be written, one each per partition. The
+// journal of an embedded broker is read from its archive where that reaches further back than the log.
+func (c *Cluster) Bounds(ctx context.Context, t telemetry.Topic) (start, end []int64, err error) {
 	cl, err := c.Client()
 	if err != nil {
 		return nil, nil, err

@@ -64,7 +64,7 @@ func (c *Cluster) listed(ctx context.Context, t telemetry.Topic, list func(conte
 
 // Tail is the last record of a partition of topic t; nil if the partition is empty. The record is the caller's.
 func (c *Cluster) Tail(ctx context.Context, t telemetry.Topic, partition int32) (*kgo.Record, error) {
-	start, end, err := c.bounds(ctx, t)
+	start, end, err := c.Bounds(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (c *Cluster) Tail(ctx context.Context, t telemetry.Topic, partition int32) 
 // returns. The journal of an embedded broker starts in its archive. fn runs on the caller's goroutine and may keep the record;
 // its error ends the reading and is returned, wrapped with the record's position.
 func (c *Cluster) ReadAll(ctx context.Context, t telemetry.Topic, fn func(*kgo.Record) error) error {
-	start, end, err := c.bounds(ctx, t)
+	start, end, err := c.Bounds(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (c *Cluster) ReadAll(ctx context.Context, t telemetry.Topic, fn func(*kgo.R
 // until ctx ends (nil), fn fails, or records that were to come next are gone (retention was faster). The journal of an embedded
 // broker starts in its archive. fn runs on the caller's goroutine and may keep the record.
 func (c *Cluster) Follow(ctx context.Context, t telemetry.Topic, from From, fn func(*kgo.Record) error) error {
-	start, next, err := c.bounds(ctx, t)
+	start, next, err := c.Bounds(ctx, t)
 	if from == FromStart {
 		next = start
 	}
@@ -142,6 +142,7 @@ func (c *Cluster) readLog(ctx context.Context, t telemetry.Topic, next, end []in
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name: starts}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // lost data is an error, never a jump
 		kgo.KeepControlRecords(),                    // they take offsets: the end may be one
+		kgo.FetchMaxPartitionBytes(4<<20),           // a replay reads one partition: fewer round trips
 	)
 	if err != nil {
 		return err
