@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +39,8 @@ func newDoctor(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the environment and say how to mend it",
-		Long: `Check the limit on open files, the clock, the data directory, Kafka with its topics, and InfluxDB, and print a fix for what is wrong.
+		Long: `Check the limit on open files, the clock, the data directory, the memory for the embedded broker, Kafka with its topics, and InfluxDB, and
+print a fix for what is wrong.
 
 Exit code 0 when all is well, 4 when a service does not answer, 3 for any other fault.`,
 		Example: "  outfall doctor\n  outfall doctor --config outfall.yaml --output jsonl",
@@ -57,6 +59,9 @@ Exit code 0 when all is well, 4 when a service does not answer, 3 for any other 
 				return err
 			}
 			rows := []checkRow{checkFiles(cfg, loaded.isDefault("tcp.max_connections")), checkClock(time.Now()), checkDirectory(cfg, data.dir)}
+			if len(cfg.Kafka.Brokers) == 0 {
+				rows = append(rows, checkMemory(cfg, memoryLimit()))
+			}
 			rows = append(rows, checkKafka(cmd.Context(), cfg, live)...)
 			rows = append(rows, checkInflux(cmd.Context(), cfg, live))
 			return printChecks(p, rows)
@@ -149,13 +154,58 @@ func checkDirectory(cfg *Config, dir string) checkRow {
 	free := disk.Bavail * uint64(disk.Bsize)
 	want := uint64(1 << 30) // snapshots and logs
 	if len(cfg.Kafka.Brokers) == 0 {
-		want += uint64(cfg.Kafka.RetentionBytes) * uint64(cfg.Kafka.Partitions) * 2
+		want += uint64(cfg.Kafka.LogBytes()) + uint64(max(cfg.Kafka.ArchiveBytes, 0))
 	}
+	want -= min(want, used(filepath.Join(dir, "kafka"))+used(filepath.Join(dir, "archive"))) // what is there already needs no room
 	if free < want {
 		return checkRow{Check: name, Detail: fmt.Sprintf("%s: %d MiB free, %d MiB may be needed", there, free>>20, want>>20),
-			Fix: "free space, choose another --data, or lower kafka.retention_bytes"}
+			Fix: "free space, choose another --data, or lower kafka.archive_bytes or kafka.retention_bytes"}
 	}
 	return passed(name, "%s: writable, %d MiB free, up to %d MiB needed", there, free>>20, want>>20)
+}
+
+// used is the size in bytes of the files in a folder, as far as they can be seen.
+func used(dir string) (bytes uint64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error { // what comes and goes meanwhile matters little
+		if err != nil || !e.Type().IsRegular() {
+			return nil
+		}
+		if info, err := e.Info(); err == nil {
+			bytes += uint64(info.Size())
+		}
+		return nil
+	})
+	return bytes
+}
+
+// memoryLimit is what the machine, or the control group, allows this process, in bytes; 0: unknown.
+func memoryLimit() uint64 {
+	var limit uint64
+	var machine unix.Sysinfo_t
+	if unix.Sysinfo(&machine) == nil {
+		limit = uint64(machine.Totalram) * uint64(machine.Unit)
+	}
+	if text, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil && (limit == 0 || n < limit) {
+			limit = n // else "max"
+		}
+	}
+	return limit
+}
+
+// checkMemory compares what the embedded broker may need to open its log with the limit.
+func checkMemory(cfg *Config, limit uint64) checkRow {
+	const name = "memory"
+	want := uint64(cfg.Kafka.OpenBytes())
+	switch {
+	case limit == 0:
+		return passed(name, "limit unknown; opening a full log after a kill may need %d MiB", want>>20)
+	case want > limit:
+		return checkRow{Check: name, Detail: fmt.Sprintf("%d MiB; opening a full log after a kill may need %d MiB: %d partitions of kafka.retention_bytes %d",
+			limit>>20, want>>20, cfg.Kafka.Partitions, cfg.Kafka.RetentionBytes),
+			Fix: fmt.Sprintf("lower kafka.retention_bytes to %d: what the journal drops is archived", max(1<<20, cfg.Kafka.RetentionBytes*int64(limit)/int64(want)/2))}
+	}
+	return passed(name, "%d MiB; opening a full log after a kill may need %d MiB", limit>>20, want>>20)
 }
 
 func checkKafka(ctx context.Context, cfg *Config, live *runInfo) []checkRow {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"outfall/internal/broker"
 )
 
 // TestDoctorInfluxVersion: a server that does not know its version is not said to have one.
@@ -19,5 +21,23 @@ func TestDoctorInfluxVersion(t *testing.T) {
 		if row := checkInflux(t.Context(), cfg, nil); !row.OK || row.Detail != server.URL+want {
 			t.Errorf("version %q: %+v, want %q", version, row, want)
 		}
+	}
+}
+
+func TestCheckMemory(t *testing.T) {
+	cfg := &Config{Kafka: broker.DefaultConfig()}
+	if row := checkMemory(cfg, 8<<30); !row.OK || row.Detail != "8192 MiB; opening a full log after a kill may need 4096 MiB" {
+		t.Errorf("8 GiB: %+v", row)
+	}
+	row := checkMemory(cfg, 1<<30)
+	if row.OK || row.Fix != "lower kafka.retention_bytes to 16777216: what the journal drops is archived" {
+		t.Errorf("1 GiB: %+v", row)
+	}
+	cfg.Kafka.RetentionBytes = 16 << 20
+	if row := checkMemory(cfg, 1<<30); !row.OK {
+		t.Errorf("as the fix says: %+v", row)
+	}
+	if memoryLimit() < 64<<20 {
+		t.Errorf("the limit here: %d", memoryLimit())
 	}
 }

@@ -27,8 +27,8 @@ type Config struct {
 	ReplicationFactor int16 `yaml:"replication_factor"`
 	// RetentionBytes bounds one partition of the embedded broker's journal, 1 MiB..1 GiB; the points topic gets half of it,
 	// rejects, status, commands and findings an eighth each, and alarms and registry are kept whole. The embedded broker
-	// reads its log into memory at start: Partitions x RetentionBytes must not exceed 8 GiB, and a start after a kill takes
-	// up to LogBytes of memory beside the process's own. What the journal drops goes to the archive.
+	// reads its log at start: Partitions x RetentionBytes must not exceed 4 GiB, and a start after a kill needs up to 4 times
+	// that in memory (docs/embedded.md). What the journal drops goes to the archive.
 	RetentionBytes int64 `yaml:"retention_bytes"`
 	// ArchiveBytes bounds the archive of the embedded broker's journal, all partitions together, at least 64 MiB; -1: no bound. At the
 	// bound the oldest frames are deleted for good.
@@ -61,13 +61,17 @@ type SASL struct {
 const day = 24 * time.Hour
 
 const (
-	maxJournalBytes = 8 << 30  // of the embedded broker's log: Partitions x RetentionBytes
+	maxJournalBytes = 4 << 30  // of the embedded broker's log: Partitions x RetentionBytes
 	minArchiveBytes = 64 << 20 // some files of every partition, at the usual number of them
 )
 
 // LogBytes is what the embedded broker's log may hold when retention has been applied, in bytes: the journal, half of it points, four
 // topics of an eighth. Alarms and registry, which are kept whole, come on top; they are small.
 func (c Config) LogBytes() int64 { return 2 * int64(c.Partitions) * c.RetentionBytes }
+
+// OpenBytes is the memory in bytes that a process may take to open such a log after a kill. Measured are 1.1 bytes a byte of log when
+// producers write many records at once and 2 when each batch has one, as with few devices: BenchmarkOpen.
+func (c Config) OpenBytes() int64 { return 2 * c.LogBytes() }
 
 // DefaultConfig is the embedded broker; with Brokers set it suits a cluster of three brokers or more.
 func DefaultConfig() Config {
@@ -76,7 +80,7 @@ func DefaultConfig() Config {
 		Partitions:        8,
 		ReplicationFactor: 3,
 		RetentionBytes:    128 << 20,
-		ArchiveBytes:      16 << 30,
+		ArchiveBytes:      8 << 30,
 		JournalRetention:  400 * day,
 		JournalBytes:      -1,
 		AlarmRetention:    1827 * day, // five years, with two leap days

@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 }
 
 // child starts the process of TestMain and returns when its broker is ready. dead is done when it has ended, by kill or by itself.
-func child(t *testing.T, dir, step string) (pid int, dead context.Context, kill func()) {
+func child(t testing.TB, dir, step string) (pid int, dead context.Context, kill func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "BROKER_TEST_DIR="+dir, "BROKER_TEST_STEP="+step)
