@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"outfall/internal/archive"
 	"outfall/internal/broker"
+	"outfall/internal/store"
 	"outfall/telemetry"
 )
 
@@ -30,7 +30,7 @@ type archiveRow struct {
 }
 
 func newArchiveRow(f archive.File) archiveRow {
-	return archiveRow{Partition: f.Partition, First: f.First, Last: f.Next - 1, Oldest: f.Oldest, Newest: f.Newest, File: f.Path()}
+	return archiveRow{Partition: f.Partition, First: f.First, Last: f.Next - 1, Oldest: f.Oldest, Newest: f.Newest, Bytes: f.Size, File: f.Path()}
 }
 
 // archiveOptions say which archive, and which part of it.
@@ -42,8 +42,8 @@ type archiveOptions struct {
 
 func newArchive(a *app) *cobra.Command {
 	return parent("archive", "List and verify the journal's archive",
-		`The embedded broker keeps its journal by bytes (kafka.retention_bytes). What goes beyond is archived in DIR/archive before it leaves the log, up to
-kafka.archive_bytes; "outfall journal" and "outfall replay" read both as one. Apache Kafka keeps its journal itself: it has no archive.`,
+		`The embedded broker keeps its journal by bytes (kafka.retention_bytes). What goes beyond is archived before it leaves the log, in DIR/archive or
+where kafka.archive says, up to kafka.archive_bytes; "outfall journal" and "outfall replay" read both as one. Apache Kafka keeps its journal itself: it has no archive.`,
 		newArchiveLs(a), newArchiveVerify(a))
 }
 
@@ -55,7 +55,7 @@ func (o *archiveOptions) flags(cmd *cobra.Command) {
 }
 
 // open finds the archive, and its files by partition.
-func (o *archiveOptions) open(a *app) (cluster *broker.Cluster, byPartition [][]archive.File, err error) {
+func (o *archiveOptions) open(ctx context.Context, a *app) (cluster *broker.Cluster, byPartition [][]archive.File, err error) {
 	cfg, _, err := o.data.config.load(a, o.data.dir)
 	if err != nil {
 		return nil, nil, err
@@ -64,25 +64,26 @@ func (o *archiveOptions) open(a *app) (cluster *broker.Cluster, byPartition [][]
 		return nil, nil, usagef("kafka.brokers is set: only the embedded broker has an archive")
 	}
 	cluster = broker.Dial(cfg.Kafka, filepath.Join(o.data.dir, "kafka.sock"))
-	kept, _ := cluster.Archive()
-	if _, err := os.Stat(filepath.Dir(filepath.Dir(kept.Dir()))); err != nil {
+	if _, err := os.Stat(o.data.dir); err != nil {
 		return nil, nil, unreachable(fmt.Errorf("%s holds no data: name the data directory with --data", o.data.dir))
 	}
-	partitions, err := kept.Partitions()
+	kept, err := cluster.Archive()
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, p := range partitions {
-		if o.partition >= 0 && p != o.partition {
+	all, err := kept.All(ctx)
+	if err != nil {
+		return nil, nil, unreachable(err)
+	}
+	for _, f := range all {
+		if o.partition >= 0 && f.Partition != o.partition {
 			continue
 		}
-		files, err := kept.List(p)
-		if err != nil {
-			return nil, nil, err
+		if n := len(byPartition); n == 0 || byPartition[n-1][0].Partition != f.Partition {
+			byPartition = append(byPartition, nil)
 		}
-		if len(files) > 0 {
-			byPartition = append(byPartition, files)
-		}
+		last := &byPartition[len(byPartition)-1]
+		*last = append(*last, f)
 	}
 	return cluster, byPartition, nil
 }
@@ -94,24 +95,18 @@ func newArchiveLs(a *app) *cobra.Command {
 		Short:   "List the archive's files",
 		Long:    "List the files of the journal's archive: their partition, first and last offset, first and last receipt, and size.",
 		Example: "  outfall archive ls\n  outfall archive ls --data /var/lib/outfall --output jsonl",
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := newPrinter(a.stdout, o.form, "PART", "FIRST", "LAST", "RECEIVED", "TO", "BYTES", "FILE")
 			if err != nil {
 				return err
 			}
-			_, byPartition, err := o.open(a)
+			_, byPartition, err := o.open(cmd.Context(), a)
 			if err != nil {
 				return err
 			}
 			for _, files := range byPartition {
 				for _, f := range files {
 					row := newArchiveRow(f)
-					if row.Bytes, err = f.Size(); errors.Is(err, fs.ErrNotExist) {
-						continue // removed by kafka.archive_bytes since it was listed
-					}
-					if err != nil {
-						return err
-					}
 					if err := p.row(row, append(row.cells(), fmt.Sprint(row.Bytes), filepath.Base(row.File))...); err != nil {
 						return err
 					}
@@ -144,7 +139,7 @@ Exit code 0 when all is well, 3 when a file is damaged or missing: each is print
 			if err != nil {
 				return err
 			}
-			cluster, byPartition, err := o.open(a)
+			cluster, byPartition, err := o.open(cmd.Context(), a)
 			if err != nil {
 				return err
 			}
@@ -193,7 +188,7 @@ func (o *archiveOptions) verify(ctx context.Context, a *app, p *printer, cluster
 			}
 			next = max(next, f.Next)
 			row := newArchiveRow(f)
-			if row.Entries, err = f.Verify(); errors.Is(err, fs.ErrNotExist) {
+			if row.Entries, err = f.Verify(ctx); errors.Is(err, store.ErrNotFound) {
 				continue // removed by kafka.archive_bytes since it was listed
 			}
 			if errors.Is(err, archive.ErrDamaged) {

@@ -154,7 +154,10 @@ func checkDirectory(cfg *Config, dir string) checkRow {
 	free := disk.Bavail * uint64(disk.Bsize)
 	want := uint64(1 << 30) // snapshots and logs
 	if len(cfg.Kafka.Brokers) == 0 {
-		want += uint64(cfg.Kafka.LogBytes()) + uint64(max(cfg.Kafka.ArchiveBytes, 0))
+		want += uint64(cfg.Kafka.LogBytes())
+		if cfg.Kafka.Archive.Location == "" {
+			want += uint64(max(cfg.Kafka.ArchiveBytes, 0))
+		}
 	}
 	want -= min(want, used(filepath.Join(dir, "kafka"))+used(filepath.Join(dir, "archive"))) // what is there already needs no room
 	if free < want {

@@ -1,38 +1,40 @@
-// Package archive keeps journal records that a broker is about to drop. An archive is a folder for each partition with files of
-// consecutive offsets. A file is a segment as Apache Kafka writes it: record batches (magic 2, zstd), each with a CRC-32C of its
-// own, so kafka-dump-log reads it too. Its name says what is in it, so finding an offset or a moment reads no other file. Nothing
-// here starts a goroutine; one writer a partition, readers of any number and process beside it.
+// Package archive keeps journal records that a broker is about to drop, in a store. Of every partition it has files of consecutive
+// offsets. A file is a segment as Apache Kafka writes it: record batches (magic 2, zstd), each with a CRC-32C of its own, so
+// kafka-dump-log reads it too. Its name says what is in it, so finding an offset or a moment reads no other file. Nothing here
+// starts a goroutine; one writer a partition, readers of any number and process beside it.
 package archive
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"outfall/internal/store"
 )
 
 // ErrDamaged is wrapped by the error about a file whose bytes are not those that were written. The file's path is in the text.
 var ErrDamaged = errors.New("damaged")
 
-// An Archive is one topic's archive. It holds nothing open and may be copied and shared.
+// An Archive is one topic's archive. It may be copied and shared.
 type Archive struct {
-	dir   string
+	store store.Store
 	topic string
 }
 
-// At is the archive of topic, as Kafka names it, in the folder dir/topic, which need not exist.
-func At(dir, topic string) Archive { return Archive{dir: filepath.Join(dir, topic), topic: topic} }
+// In is the archive of topic, as Kafka names it, in s: the objects TOPIC/PARTITION/FILE.
+func In(s store.Store, topic string) Archive { return Archive{store: s, topic: topic} }
 
-// Dir is the archive's folder.
-func (a Archive) Dir() string { return a.dir }
+// String names the place, for messages.
+func (a Archive) String() string { return a.store.String() + "/" + a.topic }
 
+// folder begins the names of a partition's files.
 func (a Archive) folder(partition int32) string {
-	return filepath.Join(a.dir, strconv.Itoa(int(partition)))
+	return a.topic + "/" + strconv.Itoa(int(partition)) + "/"
 }
 
 // A File is a range of one partition's offsets: [First, Next).
@@ -41,24 +43,18 @@ type File struct {
 	First, Next int64
 	// Oldest and Newest are the earliest and the latest timestamp of the records, to the millisecond.
 	Oldest, Newest time.Time
+	Size           int64 // bytes, as stored
 
-	topic, path string
+	archive Archive
 }
 
-// Path is where the file is.
-func (f File) Path() string { return f.path }
+// Path is where the file is: a path, or a bucket's name and the object's in it.
+func (f File) Path() string { return f.archive.store.String() + "/" + f.object() }
+
+func (f File) object() string { return f.archive.folder(f.Partition) + f.name() }
 
 // Covers tells whether offset is in the file's range.
 func (f File) Covers(offset int64) bool { return f.First <= offset && offset < f.Next }
-
-// Size is the file's size in bytes.
-func (f File) Size() (int64, error) {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
 
 const extension = ".log" // kafka-dump-log goes by it
 
@@ -85,55 +81,39 @@ func parseName(name string) (f File, ok bool) {
 	return f, f.name() == name && 0 <= f.First && f.First < f.Next
 }
 
-// List is a partition's files by offset; none if there is no archive. Only whole files are listed. Another process may remove one at any
-// moment: opening it then fails with fs.ErrNotExist.
-func (a Archive) List(partition int32) ([]File, error) {
-	entries, err := os.ReadDir(a.folder(partition)) // sorted by name
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+// List is a partition's files by offset; none if there is no archive. Another process may remove one at any moment: reading it then
+// fails with store.ErrNotFound.
+func (a Archive) List(ctx context.Context, partition int32) ([]File, error) {
+	return a.list(ctx, a.folder(partition))
+}
+
+// All are the files of every partition, by partition and offset.
+func (a Archive) All(ctx context.Context) ([]File, error) { return a.list(ctx, a.topic+"/") }
+
+func (a Archive) list(ctx context.Context, prefix string) ([]File, error) {
+	objects, err := a.store.List(ctx, prefix)
 	if err != nil {
-		return nil, fmt.Errorf("list the archive: %w", err)
+		return nil, fmt.Errorf("archive: %w", err)
 	}
 	var files []File
-	for _, e := range entries {
-		if f, ok := parseName(e.Name()); ok {
-			f.Partition, f.topic, f.path = partition, a.topic, filepath.Join(a.folder(partition), e.Name())
+	for _, o := range objects {
+		folder, name, _ := strings.Cut(strings.TrimPrefix(o.Name, a.topic+"/"), "/")
+		partition, err := strconv.ParseInt(folder, 10, 32)
+		if f, ok := parseName(name); ok && err == nil {
+			f.Partition, f.Size, f.archive = int32(partition), o.Size, a
 			files = append(files, f)
 		}
 	}
+	slices.SortFunc(files, func(x, y File) int {
+		return cmp.Or(cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.First, y.First), cmp.Compare(x.Next, y.Next))
+	})
 	return files, nil
 }
 
-// Partitions lists the partitions that have a folder, in ascending order.
-func (a Archive) Partitions() ([]int32, error) {
-	entries, err := os.ReadDir(a.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list the archive: %w", err)
-	}
-	var partitions []int32
-	for _, e := range entries {
-		if p, err := strconv.ParseInt(e.Name(), 10, 32); err == nil && p >= 0 && e.IsDir() {
-			partitions = append(partitions, int32(p))
-		}
-	}
-	slices.Sort(partitions)
-	return partitions, nil
-}
-
-// Remove deletes a file.
-func Remove(f File) error {
-	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove from the archive: %w", err)
+// Remove deletes the file.
+func (f File) Remove(ctx context.Context) error {
+	if err := f.archive.store.Delete(ctx, f.object()); err != nil {
+		return fmt.Errorf("archive: %w", err)
 	}
 	return nil
-}
-
-// syncDir makes names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

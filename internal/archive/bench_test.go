@@ -27,27 +27,23 @@ func BenchmarkWrite(b *testing.B) {
 	all := frames(20_000)
 	var size int64
 	for range b.N {
-		a := At(b.TempDir(), "outfall.journal")
+		a := at(b, b.TempDir())
 		w, err := a.NewWriter(0, 0)
 		if err != nil {
 			b.Fatal(err)
 		}
 		for _, r := range all {
-			if err := w.Add(r); err != nil {
+			if err := w.Add(b.Context(), r); err != nil {
 				b.Fatal(err)
 			}
 		}
-		files, err := w.Seal(int64(len(all)))
+		files, err := w.Seal(b.Context(), int64(len(all)))
 		if err != nil {
 			b.Fatal(err)
 		}
 		size = 0
 		for _, f := range files {
-			n, err := f.Size()
-			if err != nil {
-				b.Fatal(err)
-			}
-			size += n
+			size += f.Size
 		}
 		if err := w.Close(); err != nil {
 			b.Fatal(err)
@@ -59,25 +55,25 @@ func BenchmarkWrite(b *testing.B) {
 
 func BenchmarkRead(b *testing.B) {
 	all := frames(20_000)
-	a := At(b.TempDir(), "outfall.journal")
+	a := at(b, b.TempDir())
 	w, err := a.NewWriter(0, 0)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer w.Close()
 	for _, r := range all {
-		if err := w.Add(r); err != nil {
+		if err := w.Add(b.Context(), r); err != nil {
 			b.Fatal(err)
 		}
 	}
-	files, err := w.Seal(int64(len(all)))
+	files, err := w.Seal(b.Context(), int64(len(all)))
 	if err != nil {
 		b.Fatal(err)
 	}
 	n := 0
 	for b.Loop() {
 		for _, f := range files {
-			if err := f.Read(f.First, f.Next, func(*kgo.Record) error { n++; return nil }); err != nil {
+			if err := f.Read(b.Context(), f.First, f.Next, func(*kgo.Record) error { n++; return nil }); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -22,7 +22,7 @@ import (
 // ArchiveStats are what the archiving has come to.
 type ArchiveStats struct {
 	Files   int
-	Bytes   int64     // on disk
+	Bytes   int64     // as stored
 	Oldest  time.Time // receipt of the oldest archived entry, zero if there is none
 	Entries int64     // archived by this process
 	Deleted int64     // files deleted by this process because of kafka.archive_bytes
@@ -41,36 +41,34 @@ type archiver struct {
 	sync    func() error
 	drop    func(partition int32, before int64) error // deletes whole segments below an offset
 
-	files [][]archive.File // by partition, in order; only Trim's goroutine touches them
-	sizes map[string]int64 // of each, by path
+	files [][]archive.File // by partition, in order; nil: not loaded. Only whoever trims touches them
 
 	mu    sync.Mutex // guards stats
 	stats ArchiveStats
 }
 
-// load reads what is there. What lies beyond the end of the journal is another journal's: offsets would collide.
+// errForeign is wrapped by the error about an archive that is not this journal's.
+var errForeign = errors.New("not of this journal")
+
+// load reads what is there. What lies beyond the end of the journal is another journal's: offsets would collide. That error wraps
+// errForeign; after any other, trim tries again.
 func (a *archiver) load(ctx context.Context) error {
 	ends, err := a.cluster.Offsets(ctx, telemetry.TopicJournal, FromEnd)
 	if err != nil {
 		return err
 	}
-	a.files, a.sizes = make([][]archive.File, len(ends)), map[string]int64{}
-	for p, end := range ends {
-		files, err := a.archive.List(int32(p))
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			if f.Next > end {
-				return fmt.Errorf("%s is not of this journal, whose partition %d ends at offset %d: the log was removed or replaced. Restore it, or move %s away",
-					f.Path(), p, end, a.archive.Dir())
-			}
-			if a.sizes[f.Path()], err = f.Size(); err != nil {
-				return err
-			}
-		}
-		a.files[p] = files
+	all, err := a.archive.All(ctx)
+	if err != nil {
+		return err
 	}
+	files := make([][]archive.File, len(ends))
+	for _, f := range all {
+		if int(f.Partition) >= len(ends) || f.Next > ends[f.Partition] {
+			return fmt.Errorf("%s is %w, which ends earlier: the log was removed or replaced. Restore it, or move %s away", f.Path(), errForeign, a.archive)
+		}
+		files[f.Partition] = append(files[f.Partition], f)
+	}
+	a.files = files
 	a.count(ArchiveStats{})
 	return nil
 }
@@ -78,7 +76,13 @@ func (a *archiver) load(ctx context.Context) error {
 // trim applies the retention: it archives and then drops whole segments, partition by partition, and deletes the oldest files beyond the
 // archive's bound. What cannot be archived stays in the log. notes are what a log should tell.
 func (a *archiver) trim(ctx context.Context) (notes []string, err error) {
-	deleted, err := a.bound() // first: on a full disk, a lowered bound makes room
+	if a.files == nil {
+		if err := a.load(ctx); err != nil {
+			a.count(ArchiveStats{Err: err})
+			return nil, err
+		}
+	}
+	deleted, err := a.bound(ctx) // first: on a full disk, a lowered bound makes room
 	var waiting, entries int64
 	var errs []error
 	if err != nil {
@@ -100,7 +104,7 @@ func (a *archiver) trim(ctx context.Context) (notes []string, err error) {
 			errs = append(errs, fmt.Errorf("partition %d: %w", p, err))
 		}
 	}
-	more, err := a.bound()
+	more, err := a.bound(ctx)
 	if err != nil {
 		errs = append(errs, err)
 	}
@@ -185,25 +189,20 @@ func (a *archiver) write(ctx context.Context, partition int32, from, cut int64) 
 	next[partition], end[partition] = from, cut
 	err = a.cluster.readLog(ctx, telemetry.TopicJournal, next, end, func(r *kgo.Record) error {
 		entries++
-		return w.Add(r)
+		return w.Add(ctx, r)
 	})
 	whole := w.Sealed()
 	if err == nil {
-		whole, err = w.Seal(cut)
+		whole, err = w.Seal(ctx, cut)
 	}
-	for _, f := range whole {
-		size, err2 := f.Size()
-		err = errors.Join(err, err2)
-		a.files[partition] = append(a.files[partition], f)
-		a.sizes[f.Path()] = size
-	}
+	a.files[partition] = append(a.files[partition], whole...)
 	return entries, err
 }
 
 // bound deletes the oldest files beyond kafka.archive_bytes. Each partition's archive loses its beginning only, so no holes come of it.
-func (a *archiver) bound() (deleted []archive.File, err error) {
+func (a *archiver) bound(ctx context.Context) (deleted []archive.File, err error) {
 	limit := a.cluster.config.ArchiveBytes
-	for total := a.total(); limit >= 0 && total > limit; {
+	for total, _ := a.total(); limit >= 0 && total > limit; {
 		oldest := -1
 		for p, files := range a.files {
 			if len(files) > 0 && (oldest < 0 || files[0].Newest.Before(a.files[oldest][0].Newest)) {
@@ -211,29 +210,30 @@ func (a *archiver) bound() (deleted []archive.File, err error) {
 			}
 		}
 		f := a.files[oldest][0]
-		if err := archive.Remove(f); err != nil {
+		if err := f.Remove(ctx); err != nil {
 			return deleted, err
 		}
-		total -= a.sizes[f.Path()]
-		delete(a.sizes, f.Path())
+		total -= f.Size
 		a.files[oldest] = a.files[oldest][1:]
 		deleted = append(deleted, f)
 	}
 	return deleted, nil
 }
 
-func (a *archiver) total() (bytes int64) {
-	for _, size := range a.sizes {
-		bytes += size
+func (a *archiver) total() (bytes int64, n int) {
+	for _, files := range a.files {
+		for _, f := range files {
+			bytes, n = bytes+f.Size, n+1
+		}
 	}
-	return bytes
+	return bytes, n
 }
 
 // count notes the result of an attempt, whose Entries and Deleted add up.
 func (a *archiver) count(last ArchiveStats) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	last.Files, last.Bytes = len(a.sizes), a.total()
+	last.Bytes, last.Files = a.total()
 	for _, files := range a.files {
 		if len(files) > 0 && (last.Oldest.IsZero() || files[0].Oldest.Before(last.Oldest)) {
 			last.Oldest = files[0].Oldest

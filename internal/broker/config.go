@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"strings"
 	"time"
 
+	"outfall/internal/store"
 	"outfall/telemetry"
 )
 
@@ -30,6 +32,9 @@ type Config struct {
 	// reads its log at start: Partitions x RetentionBytes must not exceed 4 GiB, and a start after a kill needs up to 4 times
 	// that in memory (docs/embedded.md). What the journal drops goes to the archive.
 	RetentionBytes int64 `yaml:"retention_bytes"`
+	// Archive is where the embedded broker's journal is archived; an empty location is the folder "archive" of the data directory. A bucket
+	// may serve several installations with different prefixes, not two with one.
+	Archive store.Config `yaml:"archive"`
 	// ArchiveBytes bounds the archive of the embedded broker's journal, all partitions together, at least 64 MiB; -1: no bound. At the
 	// bound the oldest frames are deleted for good.
 	ArchiveBytes int64 `yaml:"archive_bytes"`
@@ -80,6 +85,7 @@ func DefaultConfig() Config {
 		Partitions:        8,
 		ReplicationFactor: 3,
 		RetentionBytes:    128 << 20,
+		Archive:           store.DefaultConfig(),
 		ArchiveBytes:      8 << 30,
 		JournalRetention:  400 * day,
 		JournalBytes:      -1,
@@ -108,6 +114,14 @@ func (c Config) Validate() error {
 	fault(len(c.Brokers) > 0 || int64(c.Partitions)*c.RetentionBytes <= maxJournalBytes,
 		"retention_bytes: %d on %d partitions are %d MiB of journal, more than %d: the embedded broker reads it into memory at start",
 		c.RetentionBytes, c.Partitions, int64(c.Partitions)*c.RetentionBytes>>20, int64(maxJournalBytes)>>20)
+	kept := c.Archive
+	if kept.Location == "" {
+		kept.Location = "archive"
+	}
+	if err := kept.Validate("kafka.archive"); err != nil {
+		errs = append(errs, err)
+	}
+	fault(len(c.Brokers) > 0 || !strings.HasPrefix(c.TopicPrefix, "."), "topic_prefix: %q begins with a dot: the archive cannot be named so", c.TopicPrefix)
 	fault(c.ArchiveBytes == -1 || c.ArchiveBytes >= minArchiveBytes, "archive_bytes: %d is neither -1 nor at least %d", c.ArchiveBytes, minArchiveBytes)
 	fault(c.JournalRetention >= day, "journal_retention: %v is below 24h", c.JournalRetention)
 	fault(c.JournalBytes == -1 || c.JournalBytes >= 1<<20, "journal_bytes: %d is neither -1 nor at least %d", c.JournalBytes, 1<<20)

@@ -28,6 +28,8 @@ const (
 	trimInterval = 10 * time.Second
 	// startTime bounds the creation of the topics at start.
 	startTime = time.Minute
+	// archiveTime bounds how long a start waits for the archive to answer.
+	archiveTime = 15 * time.Second
 )
 
 // Embedded is the embedded broker: one kfake broker as an append log, without transactions and compaction.
@@ -79,9 +81,8 @@ func StartEmbedded(dir string, c Config) (*Embedded, error) {
 		lock.Close()
 		return nil, fmt.Errorf("embedded broker on %s: %w", dir, err)
 	}
-	a, _ := e.cluster.Archive()
 	e.archiver = &archiver{
-		cluster: e.cluster, archive: a, logDir: filepath.Join(logDir, "partitions"),
+		cluster: e.cluster, logDir: filepath.Join(logDir, "partitions"),
 		sync: func() error { return unix.Syncfs(int(e.lock.Fd())) },
 		drop: func(partition int32, before int64) error {
 			return e.fake.DeleteRecords(e.cluster.Topic(telemetry.TopicJournal), partition, before)
@@ -91,7 +92,7 @@ func StartEmbedded(dir string, c Config) (*Embedded, error) {
 	defer cancel()
 	_, err = e.cluster.Apply(ctx)
 	if err == nil {
-		err = e.archiver.load(ctx)
+		err = e.openArchive(ctx)
 	}
 	trimming, stop := context.WithCancel(context.Background())
 	e.stop = stop
@@ -100,6 +101,22 @@ func StartEmbedded(dir string, c Config) (*Embedded, error) {
 		return nil, errors.Join(fmt.Errorf("topics of the embedded broker on %s: %w", dir, err), e.Close())
 	}
 	return e, nil
+}
+
+// openArchive fails if the archive is another journal's, or cannot be what the configuration says. One that does not answer is no reason
+// not to take frames: the log grows until it does.
+func (e *Embedded) openArchive(ctx context.Context) (err error) {
+	if e.archiver.archive, err = e.cluster.Archive(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, archiveTime)
+	defer cancel()
+	err = e.archiver.load(ctx)
+	if err != nil && !errors.Is(err, errForeign) {
+		e.archiver.count(ArchiveStats{Err: err})
+		return nil
+	}
+	return err
 }
 
 // Cluster is how to reach the broker.

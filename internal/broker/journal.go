@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"outfall/internal/archive"
+	"outfall/internal/store"
 	"outfall/telemetry"
 )
 
@@ -37,12 +37,18 @@ func (c *Cluster) archived(t telemetry.Topic) bool {
 	return c.Embedded() && t == telemetry.TopicJournal
 }
 
-// Archive is the archive of the embedded broker's journal; ok is false on Apache Kafka, which has none.
-func (c *Cluster) Archive() (a archive.Archive, ok bool) {
-	if !c.Embedded() {
-		return a, false
+// Archive is the archive of the embedded broker's journal. The error is about the directory, or the credentials of a bucket, which is not
+// spoken to yet. Apache Kafka has none.
+func (c *Cluster) Archive() (archive.Archive, error) {
+	conf := c.config.Archive
+	if conf.Location == "" {
+		conf.Location = filepath.Join(c.dataDir(), "archive")
 	}
-	return archive.At(filepath.Join(c.dataDir(), "archive"), c.Topic(telemetry.TopicJournal)), true
+	s, err := store.Open(conf)
+	if err != nil {
+		return archive.Archive{}, fmt.Errorf("archive: %w", err)
+	}
+	return archive.In(s, c.Topic(telemetry.TopicJournal)), nil
 }
 
 // ReadPartition calls fn with the records of [from, end) of one partition of t, in offset order, on the caller's goroutine. The journal
@@ -55,8 +61,8 @@ func (c *Cluster) ReadPartition(ctx context.Context, t telemetry.Topic, partitio
 	return c.read(ctx, t, next, ends, fn)
 }
 
-// read consumes [next, end) of each partition, or from next on for ever if end is nil: what the archive holds from there, then the log.
-// It moves next behind what fn has had.
+// read consumes [next, end) of each partition, or from next on for ever if end is nil: what is before the beginning of the log from the
+// archive, then the log. It moves next behind what fn has had.
 func (c *Cluster) read(ctx context.Context, t telemetry.Topic, next, end []int64, fn func(*kgo.Record) error) error {
 	if !c.archived(t) {
 		return c.readLog(ctx, t, next, end, fn)
@@ -66,7 +72,7 @@ func (c *Cluster) read(ctx context.Context, t telemetry.Topic, next, end []int64
 		if err := c.readArchive(ctx, next, end, fn); err != nil {
 			return err
 		}
-		// What the archive did not hold yet may leave the log before it is read here; then it is in the archive.
+		// What was in the log may leave it before it is read here; then it is in the archive.
 		err := c.readLog(ctx, t, next, end, fn)
 		if !errors.Is(err, kerr.OffsetOutOfRange) {
 			return err
@@ -74,53 +80,78 @@ func (c *Cluster) read(ctx context.Context, t telemetry.Topic, next, end []int64
 		if !slices.Equal(before, next) {
 			rounds = 0
 		}
-		if gap := c.gap(ctx, next, end); gap != nil || rounds == maxRounds {
-			return errors.Join(gap, err)
+		if rounds == maxRounds {
+			return err
 		}
 	}
 }
 
-// readArchive calls fn with what the archive holds of [next, end) of each partition, partition after partition, and moves next behind it.
+// readArchive calls fn with what the archive holds of [next, end) of each partition whose log begins later, partition after partition, and
+// moves next behind it. What the archive lacks of that is a *GapError.
 func (c *Cluster) readArchive(ctx context.Context, next, end []int64, fn func(*kgo.Record) error) error {
-	a, _ := c.Archive()
-	for p := range next {
+	starts, err := c.Offsets(ctx, telemetry.TopicJournal, FromStart)
+	if err != nil {
+		return err
+	}
+	var a archive.Archive
+	for p, start := range starts {
 		limit := int64(math.MaxInt64)
 		if end != nil {
 			limit = end[p]
 		}
-		files, err := filesFrom(a, int32(p), next[p])
-		if err != nil {
-			return err
+		if next[p] >= min(start, limit) {
+			continue
 		}
-		for _, f := range files {
-			if next[p] >= limit || !f.Covers(next[p]) {
-				break // what follows a hole is not what comes next
-			}
-			err := f.Read(next[p], limit, func(r *kgo.Record) error {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if err := fn(r); err != nil {
-					return positioned(r, err)
-				}
-				next[p] = r.Offset + 1
-				return nil
-			})
-			if errors.Is(err, fs.ErrNotExist) {
-				break // removed by kafka.archive_bytes since it was listed: the log, or the gap, is next
-			}
-			if err != nil {
+		if a == (archive.Archive{}) {
+			if a, err = c.Archive(); err != nil {
 				return err
 			}
-			next[p] = min(f.Next, limit)
+		}
+		if err := c.readFiles(ctx, a, int32(p), &next[p], limit, fn); err != nil {
+			return err
+		}
+		if to := min(start, limit); next[p] < to {
+			return c.gap(ctx, a, int32(p), next[p], to)
 		}
 	}
 	return nil
 }
 
+// readFiles calls fn with the records of [*next, limit) of a partition in the archive's files, as far as they follow each other, and moves
+// *next behind them.
+func (c *Cluster) readFiles(ctx context.Context, a archive.Archive, partition int32, next *int64, limit int64, fn func(*kgo.Record) error) error {
+	files, err := filesFrom(ctx, a, partition, *next)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if *next >= limit || !f.Covers(*next) {
+			return nil
+		}
+		err := f.Read(ctx, *next, limit, func(r *kgo.Record) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := fn(r); err != nil {
+				return positioned(r, err)
+			}
+			*next = r.Offset + 1
+			return nil
+		})
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // removed by kafka.archive_bytes since it was listed
+		}
+		if err != nil {
+			return err
+		}
+		*next = min(f.Next, limit)
+	}
+	return nil
+}
+
 // filesFrom lists the files of a partition from the one that covers offset on, or the one behind it.
-func filesFrom(a archive.Archive, partition int32, offset int64) ([]archive.File, error) {
-	files, err := a.List(partition)
+func filesFrom(ctx context.Context, a archive.Archive, partition int32, offset int64) ([]archive.File, error) {
+	files, err := a.List(ctx, partition)
 	i := slices.IndexFunc(files, func(f archive.File) bool { return f.Next > offset })
 	if err != nil || i < 0 {
 		return nil, err
@@ -128,29 +159,16 @@ func filesFrom(a archive.Archive, partition int32, offset int64) ([]archive.File
 	return files[i:], nil
 }
 
-// gap finds the first partition where neither the log nor the archive holds what comes next; nil if there is none.
-func (c *Cluster) gap(ctx context.Context, next, end []int64) error {
-	a, _ := c.Archive()
-	starts, err := c.Offsets(ctx, telemetry.TopicJournal, FromStart) // before the archive is listed: what leaves the log later is in there
+// gap is the error about a partition whose archive does not hold next, which was to lead up to the offset to.
+func (c *Cluster) gap(ctx context.Context, a archive.Archive, partition int32, next, to int64) error {
+	files, err := filesFrom(ctx, a, partition, next)
 	if err != nil {
 		return err
 	}
-	for p, start := range starts {
-		if next[p] >= start || end != nil && next[p] >= end[p] {
-			continue
-		}
-		files, err := filesFrom(a, int32(p), next[p])
-		if err != nil {
-			return err
-		}
-		if len(files) > 0 {
-			start = min(start, files[0].First)
-		}
-		if next[p] < start {
-			return &GapError{Topic: c.Topic(telemetry.TopicJournal), Partition: int32(p), From: next[p], To: start}
-		}
+	if len(files) > 0 {
+		to = min(to, files[0].First)
 	}
-	return nil
+	return &GapError{Topic: c.Topic(telemetry.TopicJournal), Partition: partition, From: next, To: to}
 }
 
 // positioned wraps what fn returned for r.
@@ -173,14 +191,17 @@ func (c *Cluster) Bounds(ctx context.Context, t telemetry.Topic) (start, end []i
 	if end, err = c.offsets(ctx, adm, t, FromEnd); err != nil || !c.archived(t) {
 		return start, end, err
 	}
-	a, _ := c.Archive()
-	for p := range start {
-		files, err := a.List(int32(p))
-		if err != nil {
-			return nil, nil, err
-		}
-		if len(files) > 0 {
-			start[p] = min(start[p], files[0].First)
+	a, err := c.Archive()
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := a.All(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range files {
+		if int(f.Partition) < len(start) {
+			start[f.Partition] = min(start[f.Partition], f.First)
 		}
 	}
 	return start, end, nil
@@ -208,35 +229,29 @@ func (c *Cluster) OffsetsSince(ctx context.Context, t telemetry.Topic, since tim
 	for p := range offsets {
 		// Where no record is found the client asks once more, for the end: a record that was written between the two would be passed over.
 		offsets[p] = min(offsets[p], end[p])
-		if !c.archived(t) {
-			continue
-		}
-		offset, found, err := c.archivedSince(int32(p), since) // after the log was asked: what leaves it meanwhile is in the archive
-		if err != nil {
-			return nil, err
-		}
-		if found {
-			offsets[p] = min(offsets[p], offset)
+	}
+	if !c.archived(t) {
+		return offsets, nil
+	}
+	a, err := c.Archive()
+	if err != nil {
+		return nil, err
+	}
+	files, err := a.All(ctx) // after the log was asked: what leaves it meanwhile is in the archive
+	if err != nil {
+		return nil, err
+	}
+	found := make([]bool, len(offsets))
+	for _, f := range files {
+		if p := f.Partition; int(p) < len(offsets) && !found[p] && !f.Newest.Before(since.Truncate(time.Millisecond)) {
+			offset, ok, err := f.OffsetSince(ctx, since)
+			if err != nil && !errors.Is(err, store.ErrNotFound) { // removed by kafka.archive_bytes since it was listed
+				return nil, err
+			}
+			if ok {
+				offsets[p], found[p] = min(offsets[p], offset), true
+			}
 		}
 	}
 	return offsets, nil
-}
-
-// archivedSince is the offset of a partition's first archived entry received at or after since.
-func (c *Cluster) archivedSince(partition int32, since time.Time) (offset int64, found bool, err error) {
-	a, _ := c.Archive()
-	files, err := a.List(partition)
-	if err != nil {
-		return 0, false, err
-	}
-	for _, f := range files {
-		if f.Newest.Before(since.Truncate(time.Millisecond)) {
-			continue
-		}
-		if offset, found, err = f.OffsetSince(since); errors.Is(err, fs.ErrNotExist) {
-			continue // removed by kafka.archive_bytes since it was listed
-		}
-		return offset, found, err
-	}
-	return 0, false, nil
 }

@@ -103,9 +103,12 @@ func (c *Cluster) ReadAll(ctx context.Context, t telemetry.Topic, fn func(*kgo.R
 // until ctx ends (nil), fn fails, or records that were to come next are gone (retention was faster). The journal of an embedded
 // broker starts in its archive. fn runs on the caller's goroutine and may keep the record.
 func (c *Cluster) Follow(ctx context.Context, t telemetry.Topic, from From, fn func(*kgo.Record) error) error {
-	start, next, err := c.Bounds(ctx, t)
+	var next []int64
+	var err error
 	if from == FromStart {
-		next = start
+		next, _, err = c.Bounds(ctx, t)
+	} else {
+		next, err = c.Offsets(ctx, t, FromEnd)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
