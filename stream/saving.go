@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"outfall/stream/fold"
+	"outfall/telemetry"
 )
 
 const (
@@ -79,9 +80,9 @@ func (s *session) write(ctx context.Context, v *saving) error {
 	s.saved.Store(now.UnixMilli())
 	s.savedBytes.Store(size)
 	s.saveTook.Store(int64(now.Sub(v.began)))
-	start, _, err := s.link.journalBounds(ctx)
+	starts, _, err := s.w.cluster.Bounds(ctx, telemetry.TopicJournal) // with what is archived: replay reaches that too
 	if err == nil {
-		err = s.w.snapshots.prune(ctx, s.id, start)
+		err = s.w.snapshots.prune(ctx, s.id, starts[s.id])
 	}
 	if err != nil {
 		s.log.Warn().Err(err).Msg("old snapshots not cleared away")
