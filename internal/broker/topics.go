@@ -295,7 +295,7 @@ func (c *Cluster) mend(ctx context.Context, adm *kadm.Client, t telemetry.Topic,
 	return nil
 }
 
-// settle waits until the plan is empty.
+// settle waits until the plan is empty and every partition's leader, which learns of its topic by itself, answers for it.
 func (c *Cluster) settle(ctx context.Context, adm *kadm.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -306,16 +306,30 @@ func (c *Cluster) settle(ctx context.Context, adm *kadm.Client) error {
 		if err != nil {
 			return err
 		}
-		if len(left) == 0 {
-			return nil
-		}
 		if err := unmendable(left); err != nil {
 			return err
+		}
+		why := c.unled(ctx, adm)
+		if len(left) > 0 {
+			why = fmt.Errorf("still different: %v", left[0])
+		}
+		if why == nil {
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("topics of %v: still different: %v: %w", c, left[0], ctx.Err())
+			return fmt.Errorf("topics of %v: %w: %w", c, why, ctx.Err())
 		}
 	}
+}
+
+// unled is why some leader does not answer for its partition yet.
+func (c *Cluster) unled(ctx context.Context, adm *kadm.Client) error {
+	for _, t := range telemetry.Topics() {
+		if _, err := c.offsets(ctx, adm, t, FromEnd); err != nil {
+			return err
+		}
+	}
+	return nil
 }
