@@ -8,12 +8,13 @@ RUNFLAGS    ?=
 DEMOFLAGS   ?=
 PEERSFLAGS  ?=
 SOAK        ?= 30m
+KILLS       ?= 200
 FUZZTIME    ?= 1m
 EXECUTIONS  ?= 10000000
 SEED        ?= $(shell date +%s)
 export OUTFALL_CACHE := $(CACHE)
 
-.PHONY: help build run demo test check integration bench bench-gateway soak fuzz fmt clean
+.PHONY: help build run demo test check integration bench bench-gateway soak chaos fuzz fmt clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +55,9 @@ bench-gateway: ## the gateway against a C server and others, under 10 minutes; n
 
 soak: ## 15,000 loggers with every fault on for 30 minutes (SOAK=5m or more), then the books; needs 20,000 files
 	OUTFALL_TEST_SOAK=$(SOAK) go test -tags 'integration soak' -count=1 -timeout 24h -v -run '^TestSoak$$' ./cmd/outfall
+
+chaos: ## 200 kill -9 of everything in one process, and 200 of processes and nodes on a three-node Kafka, under load (KILLS=20 SEED=n), then the books
+	KILLS=$(KILLS) SEED=$(SEED) deploy/local/chaos.sh
 
 # Minimising each input that reaches new code would take most of the time of `-fuzz`, up to a minute for one: ten executions must do.
 fuzz: ## the codec's equalities on random input (EXECUTIONS=100000000 SEED=n), then each fuzz target for a minute (FUZZTIME=1h)
