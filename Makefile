@@ -14,7 +14,7 @@ EXECUTIONS  ?= 10000000
 SEED        ?= $(shell date +%s)
 export OUTFALL_CACHE := $(CACHE)
 
-.PHONY: help build run demo test check integration bench bench-gateway soak chaos fuzz fmt clean
+.PHONY: help build run demo test check integration bench bench-gateway soak chaos fuzz arches fmt clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ $(STATICCHECK):
 
 integration: build ## tests on real Kafka 4.3.1, InfluxDB 1.8.10 and 2.7.12 and an S3 service, fetched and built once into the cache
 	deploy/local/integration.sh
+
+arches: ## the fold's golden test on amd64, arm64, riscv64 and loong64, under qemu-user
+	deploy/local/arches.sh
 
 bench: ## benchmarks: decode, TCP to ack, fold, sink (COUNT=10 for benchstat)
 	go test -run='^$$' -bench=. -benchmem -count=$(or $(COUNT),1) ./ingest/... ./stream/... ./sinks/... ./internal/broker
