@@ -255,7 +255,7 @@ func (b *bed) fromScratch(ends []int64) map[place][]telemetry.Output {
 	want := map[place][]telemetry.Output{}
 	for p, end := range ends {
 		st := fold.New(int32(p))
-		err := readEntries(context.Background(), b.cluster, int32(p), 0, end, func(e *telemetry.Entry) error {
+		err := readJournal(context.Background(), b.cluster, int32(p), 0, end, func(_ *kgo.Record, e *telemetry.Entry) error {
 			st.Apply(e, func(o telemetry.Output) {
 				at := place{o.Topic, int32(p)}
 				want[at] = append(want[at], o)
@@ -279,7 +279,7 @@ func (b *bed) checkPublished(duplicates bool) {
 // checkPublishedFrom is checkPublished for the outputs of entries from the given offsets on; there are none of entries before.
 func (b *bed) checkPublishedFrom(from []int64, duplicates bool) {
 	b.t.Helper()
-	s, err := lookAround(context.Background(), b.cluster, time.Time{}, true, DefaultConfig().Group)
+	s, err := lookAround(context.Background(), b.cluster, &ReplayOptions{Compare: true, Group: DefaultConfig().Group})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func (b *bed) checkPublishedFrom(from []int64, duplicates bool) {
 		for p := range int32(bedPartitions) {
 			var got []telemetry.Output
 			last := telemetry.NoPosition
-			err := readRange(context.Background(), b.cluster, t, p, 0, s.outputs[t].end[p], func(rec *kgo.Record) error {
+			err := b.cluster.ReadPartition(context.Background(), t, p, 0, s.outputs[t].end[p], func(rec *kgo.Record) error {
 				pos, err := recordPosition(rec)
 				if duplicates && !pos.After(last) {
 					return err

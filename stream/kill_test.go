@@ -99,7 +99,7 @@ func TestKillNine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := result.Comparison; !c.Same() || c.Equal == 0 {
+	if c := result.Comparison; !c.Same() || c.Identical == 0 {
 		t.Errorf("comparison %+v\n%v", c, c.First)
 	}
 }

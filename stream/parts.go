@@ -8,15 +8,22 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"outfall/telemetry"
 )
 
-// A part is a temporary file with the outputs of one partition to one topic, in order: position, key and value, each number a uvarint
-// and each text behind its length.
+// A part is a temporary file with the outputs of one partition to one topic, in order: position, receipt, key and value, each number a
+// uvarint and each text behind its length.
 
 func partPath(dir string, t telemetry.Topic, partition int32) string {
 	return filepath.Join(dir, fmt.Sprintf("%s-%05d", t, partition))
+}
+
+// A madeOutput is an output with the receipt of its entry.
+type madeOutput struct {
+	telemetry.Output
+	received time.Time
 }
 
 // partsWriter writes the parts of one partition.
@@ -41,13 +48,14 @@ func createParts(dir string, partition int32, topics []telemetry.Topic) (*partsW
 }
 
 // write drops outputs to topics that are not kept.
-func (w *partsWriter) write(o *telemetry.Output) {
+func (w *partsWriter) write(received time.Time, o *telemetry.Output) {
 	to := w.writers[o.Topic]
 	if to == nil || w.err != nil {
 		return
 	}
 	b := binary.AppendUvarint(w.scratch[:0], uint64(o.Pos.Source))
 	b = binary.AppendUvarint(b, uint64(o.Pos.Ordinal))
+	b = binary.AppendVarint(b, received.UnixMilli())
 	b = binary.AppendUvarint(b, uint64(len(o.MN)))
 	b = append(b, o.MN...)
 	b = binary.AppendUvarint(b, uint64(len(o.Value)))
@@ -75,33 +83,42 @@ type partReader struct {
 	file  *os.File
 	r     *bufio.Reader
 	err   error
+	head  madeOutput // the next output, while more
+	more  bool
 }
 
+// openPart opens a part at its first output.
 func openPart(dir string, t telemetry.Topic, partition int32) (*partReader, error) {
 	f, err := os.Open(partPath(dir, t, partition))
 	if err != nil {
 		return nil, err
 	}
-	return &partReader{topic: t, file: f, r: bufio.NewReaderSize(f, 1<<16)}, nil
+	p := &partReader{topic: t, file: f, r: bufio.NewReaderSize(f, 1<<16)}
+	p.advance()
+	return p, nil
 }
 
-// next is the next output; false at the end and after an error, which close returns.
-func (p *partReader) next() (o telemetry.Output, ok bool) {
+// advance moves on to the next output; more is false at the end and after an error, which close returns.
+func (p *partReader) advance() {
+	p.more = false
 	if p.err != nil {
-		return o, false
+		return
 	}
 	source, err := binary.ReadUvarint(p.r)
 	if err == io.EOF {
-		return o, false
+		return
 	}
 	p.err = err
 	ordinal := p.uvarint()
+	received := p.varint()
 	mn := p.bytes()
 	value := p.bytes()
 	if p.err != nil {
-		return o, false
+		return
 	}
-	return telemetry.Output{Topic: p.topic, MN: string(mn), Value: value, Pos: telemetry.Position{Source: int64(source), Ordinal: int32(ordinal)}}, true
+	p.more = true
+	p.head = madeOutput{telemetry.Output{Topic: p.topic, MN: string(mn), Value: value,
+		Pos: telemetry.Position{Source: int64(source), Ordinal: int32(ordinal)}}, time.UnixMilli(received).UTC()}
 }
 
 func (p *partReader) uvarint() uint64 {
@@ -110,6 +127,15 @@ func (p *partReader) uvarint() uint64 {
 	}
 	var n uint64
 	n, p.err = binary.ReadUvarint(p.r)
+	return n
+}
+
+func (p *partReader) varint() int64 {
+	if p.err != nil {
+		return 0
+	}
+	var n int64
+	n, p.err = binary.ReadVarint(p.r)
 	return n
 }
 

@@ -17,15 +17,25 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"outfall/internal/store"
-	"outfall/stream/fold"
 	"outfall/telemetry"
 )
 
-// ReplayOptions say what to fold again.
+// ReplayOptions say what to fold again. Nothing is ever written to the cluster.
 type ReplayOptions struct {
 	// From and To bound the entries whose outputs count, by receipt: [From, To). A zero From is the journal's beginning, a zero To
-	// its end as it is when Replay begins.
+	// its end as it is when Replay begins. Not together with AsOf.
 	From, To time.Time
+	// AsOf, if not zero, asks for what was known then: of the journal before the first entry received at AsOf or later, by partition, the
+	// newest value of every point, the newest event of every alarm and every finding whose own time lies in [EventFrom, EventTo). A zero
+	// EventTo is without end. Not together with Compare and Rules.
+	AsOf, EventFrom, EventTo time.Time
+	// MNs and Region, if not empty, select devices: those of MNs, of them those whose region in the registry of the day begins with
+	// Region. Everything is folded all the same; outputs of others do not count.
+	MNs    []string
+	Region string
+	// Rules, if not nil, is the canonical JSON of a rule set that takes the place of those of the day: it comes into force before the
+	// first entry of the range, and rules entries in the range change nothing.
+	Rules []byte
 	// Out is the directory for the results; it is created. Files of the same names are replaced.
 	Out string
 	// Snapshots, if not nil, holds snapshots from which to fold on. Without it each partition is folded from the journal's first entry,
@@ -33,12 +43,18 @@ type ReplayOptions struct {
 	Snapshots store.Store
 	// Compare checks the results against what was published.
 	Compare bool
+	// Limit bounds the differences that the Comparison holds; all of them are written to DifferencesFile.
+	Limit int
 	// Group is the workers' group, for Compare: entries that it has not committed yet may lack their outputs and are left out. Empty,
 	// or a group that never committed: everything must have been published.
 	Group string
-	// Progress, if not nil, is called about once a second and at the end with the journal entries read and to be read.
+	// Progress, if not nil, is called about once a second and at the end with the records read and to be read, the journal's and with
+	// Compare the outputs'.
 	Progress func(done, total int64)
 }
+
+// DifferencesFile is the file of Out with every difference, one JSON object a line; it is written with Compare.
+const DifferencesFile = "differences.jsonl"
 
 // A ReplayFile is one file of results.
 type ReplayFile struct {
@@ -63,13 +79,14 @@ var replayFiles = [...]struct {
 }{{telemetry.TopicPoints, "points.lp"}, {telemetry.TopicAlarms, "alarms.jsonl"}, {telemetry.TopicFindings, "findings.jsonl"}}
 
 type replay struct {
-	cluster Cluster
-	opts    ReplayOptions
-	parts   string // directory of the parts
-	survey  *survey
-	total   int64
-	done    atomic.Int64
-	entries atomic.Int64
+	cluster    Cluster
+	opts       ReplayOptions
+	parts      string  // directory of the parts
+	partitions []int32 // those that can hold selected devices
+	survey     *survey
+	total      int64
+	done       atomic.Int64
+	entries    atomic.Int64
 }
 
 // Replay folds a range of the journal again and writes points.lp, alarms.jsonl and findings.jsonl, one record a line (points: one or
@@ -89,11 +106,12 @@ func Replay(ctx context.Context, cluster Cluster, opts ReplayOptions) (result Re
 			err = fmt.Errorf("replay: %w", err2)
 		}
 	}()
-	r := &replay{cluster: cluster, opts: opts, parts: parts}
-	if r.survey, err = lookAround(ctx, cluster, opts.From, opts.Compare, opts.Group); err != nil {
+	r := &replay{cluster: cluster, opts: opts, parts: parts, partitions: opts.partitions(cluster.Partitions())}
+	if r.survey, err = lookAround(ctx, cluster, &opts); err != nil {
 		return result, fmt.Errorf("replay: %w", err)
 	}
-	if result.Notes, err = r.foldAll(ctx); err != nil {
+	var comparisons []Comparison
+	if result.Notes, comparisons, err = r.foldAll(ctx); err != nil {
 		return result, fmt.Errorf("replay: %w", err)
 	}
 	result.Entries = r.entries.Load()
@@ -105,41 +123,83 @@ func Replay(ctx context.Context, cluster Cluster, opts ReplayOptions) (result Re
 		result.Files = append(result.Files, file)
 	}
 	if opts.Compare {
-		if result.Comparison, err = r.compare(ctx); err != nil {
+		if result.Comparison, err = r.conclude(comparisons); err != nil {
 			return result, fmt.Errorf("compare: %w", err)
 		}
 	}
 	return result, nil
 }
 
-// foldAll folds every partition into its parts. It owns one goroutine for each CPU, and one for the progress.
-func (r *replay) foldAll(ctx context.Context) ([]string, error) {
-	n := r.cluster.Partitions()
-	starts := make([]startPoint, n)
-	var notes []string
+// readUntil is when reading the journal ends, zero: at its end. A range by receipt needs a little more, AsOf not a single entry.
+func (o *ReplayOptions) readUntil() time.Time {
+	switch {
+	case !o.AsOf.IsZero():
+		return o.AsOf
+	case !o.To.IsZero():
+		return o.To.Add(receiptJitter)
+	}
+	return time.Time{}
+}
+
+// foldFrom is when the first entry may have been received whose outputs count, zero: at any time. No output speaks of a time that is
+// further ahead of the receipt of its entry than the fold's clock guard lets through, which is less than receiptJitter.
+func (o *ReplayOptions) foldFrom() time.Time {
+	if !o.AsOf.IsZero() && !o.EventFrom.IsZero() {
+		return o.EventFrom.Add(-receiptJitter)
+	}
+	return o.From
+}
+
+// partitions are those that can hold a selected device, ascending.
+func (o *ReplayOptions) partitions(n int32) (list []int32) {
+	wanted := map[int32]bool{}
+	for _, mn := range o.MNs {
+		wanted[telemetry.PartitionOf(mn, n)] = true
+	}
 	for p := range n {
+		if len(o.MNs) == 0 || wanted[p] {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// foldAll folds every partition into its parts, and compares it. It owns one goroutine for each CPU, and one for the progress.
+func (r *replay) foldAll(ctx context.Context) (notes []string, comparisons []Comparison, err error) {
+	starts := make([]startPoint, len(r.partitions))
+	for i, p := range r.partitions {
 		at, note, err := r.startOf(ctx, p)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		starts[p] = at
+		starts[i] = at
 		if note != "" {
 			notes = append(notes, note)
 		}
 		r.total += max(0, r.survey.end[p]-at.next)
+		for _, o := range r.survey.outputs {
+			r.total += max(0, o.end[p]-o.from[p])
+		}
 	}
 	reporting, cancel := context.WithCancel(ctx)
 	reported := make(chan struct{})
 	go func() { defer close(reported); r.report(reporting) }()
+	comparisons = make([]Comparison, len(r.partitions))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for p := range n {
-		g.Go(func() error { return r.fold(gctx, p, starts[p]) })
+	for i, p := range r.partitions {
+		g.Go(func() (err error) {
+			selected, err := r.fold(gctx, p, starts[i])
+			if err == nil && r.opts.Compare {
+				comparisons[i], err = r.comparison(gctx, p, selected)
+			}
+			return err
+		})
 	}
-	err := g.Wait()
+	err = g.Wait()
 	cancel()
 	<-reported
-	return notes, err
+	return notes, comparisons, err
 }
 
 func (r *replay) report(ctx context.Context) {
@@ -159,62 +219,10 @@ func (r *replay) report(ctx context.Context) {
 	}
 }
 
-// A startPoint is where the fold of a partition begins: before the journal offset next, with the state of a snapshot or, body nil, a
-// new one.
-type startPoint struct {
-	next int64
-	body []byte
-}
-
-// startOf finds the newest snapshot that lies before the range; else the journal's first entry.
-func (r *replay) startOf(ctx context.Context, partition int32) (at startPoint, note string, err error) {
-	start, first := r.survey.start[partition], r.survey.first[partition]
-	if r.opts.Snapshots != nil {
-		snap, err := SnapshotBefore(ctx, r.opts.Snapshots, partition, first)
-		if err != nil {
-			return at, "", err
-		}
-		if snap != nil && snap.Next >= start {
-			return startPoint{snap.Next, snap.Body}, "", nil
-		}
-	}
-	if start > 0 {
-		note = fmt.Sprintf("partition %d: the journal begins at offset %d; what came before is unknown, so results may differ from those published", partition, start)
-	}
-	return startPoint{next: start}, note, nil
-}
-
-// fold writes the outputs of one partition's entries in the range into its parts.
-func (r *replay) fold(ctx context.Context, partition int32, at startPoint) (err error) {
-	st := fold.New(partition)
-	if at.body != nil {
-		if st, err = fold.Read(at.body); err != nil {
-			return err
-		}
-	}
-	w, err := createParts(r.parts, partition, r.topics())
-	if err != nil {
-		return err
-	}
-	within := false // the entry at hand is in the range
-	emit := func(o telemetry.Output) {
-		if within {
-			w.write(&o)
-		}
-	}
-	err = readEntries(ctx, r.cluster, partition, at.next, r.survey.end[partition], func(e *telemetry.Entry) error {
-		within = r.within(e.Received)
-		if within {
-			r.entries.Add(1)
-		}
-		st.Apply(e, emit)
-		r.done.Add(1)
-		return w.err
-	})
-	return errors.Join(err, w.close())
-}
-
 func (r *replay) within(received time.Time) bool {
+	if !r.opts.AsOf.IsZero() {
+		return true // what was read is what counts
+	}
 	return !received.Before(r.opts.From) && (r.opts.To.IsZero() || received.Before(r.opts.To))
 }
 
@@ -244,22 +252,17 @@ func (r *replay) assemble(t telemetry.Topic, name string) (file ReplayFile, err 
 	}()
 	sum := sha256.New()
 	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
-	for p := range r.cluster.Partitions() {
-		part, err := openPart(r.parts, t, p)
-		if err != nil {
-			return file, err
+	write := func(value []byte) error {
+		if n := len(value); n > 0 && value[n-1] == '\n' {
+			value = value[:n-1]
 		}
-		for o, ok := part.next(); ok; o, ok = part.next() {
-			value := o.Value
-			if n := len(value); n > 0 && value[n-1] == '\n' {
-				value = value[:n-1]
-			}
-			n, _ := w.Write(value) // the writer keeps its first error for Flush
-			_ = w.WriteByte('\n')
-			file.Records++
-			file.Bytes += int64(n) + 1
-		}
-		if err := part.close(); err != nil {
+		n, _ := w.Write(value)
+		file.Records++
+		file.Bytes += int64(n) + 1
+		return w.WriteByte('\n') // the writer keeps its first error
+	}
+	for _, p := range r.partitions {
+		if err := r.each(t, p, write); err != nil {
 			return file, err
 		}
 	}
@@ -268,4 +271,22 @@ func (r *replay) assemble(t telemetry.Topic, name string) (file ReplayFile, err 
 	}
 	file.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	return file, nil
+}
+
+// each calls fn with the values of a part that belong into the file: all, or with AsOf the newest.
+func (r *replay) each(t telemetry.Topic, partition int32, fn func(value []byte) error) (err error) {
+	part, err := openPart(r.parts, t, partition)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, part.close()) }()
+	if !r.opts.AsOf.IsZero() && t != telemetry.TopicFindings {
+		return newestOf(part, r.parts, sortBytes, fn)
+	}
+	for ; part.more; part.advance() {
+		if err := fn(part.head.Value); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -221,7 +221,7 @@ func (c *Cluster) OffsetsSince(ctx context.Context, t telemetry.Topic, since tim
 		return nil, err
 	}
 	offsets, err := c.listed(ctx, t, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		return adm.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topics...)
+		return adm.ListOffsetsAfterMilli(ctx, max(0, since.UnixMilli()), topics...) // below 0 are names of offsets
 	})
 	if err != nil {
 		return nil, err

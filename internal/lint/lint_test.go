@@ -31,7 +31,7 @@ var layers = map[string][]string{
 	"internal/store":     nil,
 	"ingest":             {"telemetry", "ingest/hj212", "internal/broker"},
 	"ingest/tcp":         {"telemetry", "ingest"},
-	"stream":             {"telemetry", "stream/fold", "internal/broker", "internal/store"},
+	"stream":             {"telemetry", "stream/fold", "stream/window", "internal/broker", "internal/store"},
 	"sinks/influx":       {"telemetry", "internal/broker"},
 	"bench":              {"telemetry", "ingest/hj212"},
 	"bench/peers":        {"*"}, // a measuring program: it runs the gateway beside its peers
