@@ -170,12 +170,14 @@ admin:
 		return want == got && want > 10_000
 	})
 	t.Logf("%d means published, %d in InfluxDB", want, got)
-	checkAlarms(t, outfall(t, 0, "alarm", "ls", "--config", config, "--output", "jsonl"))
+	alarms := outfall(t, 0, "alarm", "ls", "--config", config, "--output", "jsonl")
+	checkAlarms(t, alarms)
 	for _, p := range []*process{ingest, worker, sink} {
 		p.stop()
 	}
 	from, to := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	t.Log(outfall(t, 0, "replay", "--config", config, "--from", from, "--to", to, "--out", filepath.Join(dir, "replay"), "--compare"))
+	traceAlarms(t, alarms, "--config", config)
 }
 
 // runFleet plays the sample's loggers for a while, with something happening meanwhile, and writes the ledger.

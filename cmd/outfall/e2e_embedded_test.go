@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,7 +36,8 @@ func TestEndToEndKillAndReplay(t *testing.T) {
 			t.Errorf("the demo does not speak of %s", want)
 		}
 	}
-	checkAlarms(t, outfall(t, 0, "alarm", "ls", "--data", dir, "--output", "jsonl"))
+	alarms := outfall(t, 0, "alarm", "ls", "--data", dir, "--output", "jsonl")
+	checkAlarms(t, alarms)
 
 	cluster := broker.Dial(broker.DefaultConfig(), info.socket())
 	checkLedger(t, cluster, ledger)
@@ -51,6 +53,19 @@ func TestEndToEndKillAndReplay(t *testing.T) {
 	}
 	from, to := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	t.Log(outfall(t, 0, "replay", "--data", dir, "--from", from, "--to", to, "--out", filepath.Join(t.TempDir(), "replay"), "--compare"))
+	traceAlarms(t, alarms, "--data", dir)
+}
+
+// traceAlarms walks every alarm of a listing back to its frames; the command fails when they do not explain it.
+func traceAlarms(t *testing.T, alarms string, where ...string) {
+	t.Helper()
+	for line := range strings.Lines(alarms) {
+		var row alarmRow
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			t.Fatal(err)
+		}
+		outfall(t, 0, append([]string{"trace", row.ID}, where...)...)
+	}
 }
 
 // secondRunFails checks that a second run on a held directory ends at once and says who holds it.
