@@ -81,10 +81,11 @@ func runAll(ctx context.Context, a *app, o runOptions) (err error) {
 	defer func() { err = d.finish(ctx, a.stdout, sup, err) }()
 	sup.closeLast("broker", stopBroker, d.embedded.Close)
 
-	if cfg.Influx.URL == "" {
-		if cfg.Influx.URL, err = startInflux(ctx, a, sup, filepath.Join(o.dir, "influx"), log); err != nil {
-			return err
-		}
+	influxUp := make(chan struct{})
+	if cfg.Influx.URL != "" {
+		close(influxUp)
+	} else if cfg.Influx.URL, err = startInflux(ctx, a, sup, filepath.Join(o.dir, "influx"), log, influxUp); err != nil {
+		return err
 	}
 	if !o.noSample {
 		if err := importSample(ctx, cluster, a.stdout); err != nil {
@@ -98,6 +99,13 @@ func runAll(ctx context.Context, a *app, o runOptions) (err error) {
 	}
 	if err := s.awaitReady(ctx, sup.failed, func(why string) { log.Info().Str("why", why).Msg("not ready yet") }); err != nil {
 		return err
+	}
+	select {
+	case <-influxUp:
+	case err := <-sup.failed:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	socket, err := filepath.Abs(d.embedded.Socket())
 	if err != nil {
@@ -173,18 +181,33 @@ func addressesFree(addresses ...string) error {
 	return nil
 }
 
-// startInflux builds influxd if need be and keeps it running as a child on dir.
-func startInflux(ctx context.Context, a *app, sup *supervisor, dir string, log zerolog.Logger) (url string, err error) {
+// startInflux builds influxd if need be and keeps it running as a child on dir. It returns where influxd is going to listen, and closes up
+// when it does: it needs some seconds for that, more after a kill, and devices are not to wait for it.
+func startInflux(ctx context.Context, a *app, sup *supervisor, dir string, log zerolog.Logger, up chan<- struct{}) (url string, err error) {
 	bin, err := influx.Prepare(ctx, func(line string) { fmt.Fprintln(a.stdout, line) })
 	if err != nil {
 		return "", err
 	}
-	server, err := influx.StartEmbedded(ctx, bin, dir)
-	if err != nil {
+	if url, err = influx.EmbeddedURL(dir); err != nil {
 		return "", err
 	}
-	sup.run("influxd", stopInflux, func(ctx context.Context) error { return keepInflux(ctx, server, bin, dir, log) })
-	return server.URL(), nil
+	sup.run("influxd", stopInflux, func(ctx context.Context) error {
+		server, err := influx.StartEmbedded(ctx, bin, dir)
+		if err != nil {
+			return err
+		}
+		if server.URL() != url {
+			return movedInflux(server, url)
+		}
+		close(up)
+		return keepInflux(ctx, server, bin, dir, log)
+	})
+	return url, nil
+}
+
+// movedInflux ends an influxd that is not where the sink looks for it.
+func movedInflux(server *influx.Embedded, from string) error {
+	return errors.Join(fmt.Errorf("influxd had to leave %s for %s: another program has its port", from, server.URL()), server.Close())
 }
 
 // keepInflux starts influxd again whenever it ends before it is told to, as after an out-of-memory kill: points wait meanwhile, and nothing
@@ -214,7 +237,7 @@ func keepInflux(ctx context.Context, server *influx.Embedded, bin, dir string, l
 			log.Error().Err(err).Msg("influxd does not start")
 		}
 		if server.URL() != url {
-			return errors.Join(fmt.Errorf("influxd had to leave %s for %s: another program has its port", url, server.URL()), server.Close())
+			return movedInflux(server, url)
 		}
 	}
 }

@@ -30,6 +30,29 @@ type Embedded struct {
 	err   error         // how it ended; read after ended
 }
 
+// EmbeddedURL is where the influxd on dir, which is made, is going to listen: as before, if its port is free or an influxd that a killed process
+// left there has it. Another program may still take the port before influxd does; StartEmbedded then chooses another one.
+func EmbeddedURL(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find a port for InfluxDB: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("find a port for InfluxDB: %w", err)
+	}
+	file := filepath.Join(dir, "port")
+	if strayPID(dir) != 0 {
+		kept, _ := os.ReadFile(file)
+		if port, err := strconv.Atoi(strings.TrimSpace(string(kept))); err == nil {
+			return embeddedURL(port), nil
+		}
+	}
+	port, err := choosePort(file)
+	return embeddedURL(port), err
+}
+
+func embeddedURL(port int) string { return "http://127.0.0.1:" + strconv.Itoa(port) }
+
 // StartEmbedded starts the influxd bin on dir, which it makes, and returns when it answers and has the database "outfall". An
 // influxd that a killed process left on dir is ended first. The port is free at the first start and kept in dir/port, so that
 // links to it survive a restart.
@@ -71,7 +94,7 @@ func start(ctx context.Context, bin, dir string) (*Embedded, error) {
 		return nil, fmt.Errorf("open the log of InfluxDB: %w", err)
 	}
 	defer log.Close()
-	e := &Embedded{url: "http://127.0.0.1:" + strconv.Itoa(port), ended: make(chan struct{})}
+	e := &Embedded{url: embeddedURL(port), ended: make(chan struct{})}
 	e.cmd = exec.Command(bin, "run", "-config", conf)
 	e.cmd.Dir = dir
 	e.cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")} // INFLUXDB_* would override the configuration
@@ -199,24 +222,29 @@ func choosePort(file string) (int, error) {
 	return 0, errors.New("find a port for InfluxDB: none is free on 127.0.0.1")
 }
 
-// endStray ends the influxd that the pid file of dir names, if that process is one on dir's configuration: the pid may long be
-// another program's. It may be ending already, by the death of its parent.
-func endStray(ctx context.Context, dir string) error {
+// strayPID is the process id of the influxd that the pid file of dir names, if that process is one on dir's configuration: the pid may long
+// be another program's. 0: there is none.
+func strayPID(dir string) int {
 	text, err := os.ReadFile(filepath.Join(dir, "influxd.pid"))
 	if err != nil {
-		return nil
+		return 0
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || pid <= 1 {
-		return nil
+		return 0
 	}
-	conf := filepath.Join(dir, "influxd.conf")
-	ours := func() bool {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty for a zombie
-		args := strings.Split(string(b), "\x00")
-		return err == nil && len(args) >= 4 && args[1] == "run" && args[2] == "-config" && args[3] == conf
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty for a zombie
+	args := strings.Split(string(b), "\x00")
+	if err != nil || len(args) < 4 || args[1] != "run" || args[2] != "-config" || args[3] != filepath.Join(dir, "influxd.conf") {
+		return 0
 	}
-	for began, sig := time.Now(), syscall.SIGTERM; ours(); {
+	return pid
+}
+
+// endStray ends the influxd that was left on dir, if there is one. It may be ending already, by the death of its parent.
+func endStray(ctx context.Context, dir string) error {
+	pid := strayPID(dir)
+	for began, sig := time.Now(), syscall.SIGTERM; pid != 0 && strayPID(dir) == pid; {
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("end the InfluxDB (pid %d) left on %s: %w", pid, dir, err)
 		}
