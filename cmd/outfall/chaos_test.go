@@ -45,6 +45,7 @@ type chaosVictim struct {
 	kill  func() error    // SIGKILL, and its death
 	start func() error    // starts it again
 	ready func() bool     // it serves again
+	acks  bool            // it serves again only when a frame was acknowledged since its start
 	ended <-chan struct{} // closed when it ended, by a kill or by itself; nil: somebody else starts it again
 	why   func() string   // what it said last
 }
@@ -173,7 +174,7 @@ func chaosDial() func(context.Context, string) (net.Conn, error) {
 // killAll kills v as often as it is to be, at random moments; one kill of eight comes soon after a start, ready or not.
 func (c *chaos) killAll(ctx context.Context, v *chaosVictim, rng *rand.Rand) error {
 	upTo := func(d time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(d))) }
-	wait := upTo(v.run)
+	wait, acked := upTo(v.run), int64(0)
 	for n := range v.kills {
 		if err := c.tend(ctx, v, wait); err != nil {
 			return err
@@ -181,7 +182,7 @@ func (c *chaos) killAll(ctx context.Context, v *chaosVictim, rng *rand.Rand) err
 		if ctx.Err() != nil {
 			return fmt.Errorf("only %d of %d kills in %v", n, v.kills, c.cfg.limit)
 		}
-		early := n%8 == 7 && !v.ready()
+		early := n%8 == 7 && !c.serves(v, acked)
 		if err := v.kill(); err != nil {
 			return err
 		}
@@ -193,6 +194,7 @@ func (c *chaos) killAll(ctx context.Context, v *chaosVictim, rng *rand.Rand) err
 		})
 		pause(ctx, upTo(c.cfg.pause))
 		began := time.Now()
+		acked = c.ledger.Len()
 		if err := v.start(); err != nil {
 			return err
 		}
@@ -200,7 +202,7 @@ func (c *chaos) killAll(ctx context.Context, v *chaosVictim, rng *rand.Rand) err
 			wait = upTo(1500 * time.Millisecond)
 			continue
 		}
-		if err := c.await(ctx, v); err != nil {
+		if err := c.await(ctx, v, acked); err != nil {
 			return err
 		}
 		c.note(v, func(b *chaosBook) { b.recovery = append(b.recovery, time.Since(began)) })
@@ -209,9 +211,13 @@ func (c *chaos) killAll(ctx context.Context, v *chaosVictim, rng *rand.Rand) err
 	return nil
 }
 
-// await waits until v serves.
-func (c *chaos) await(ctx context.Context, v *chaosVictim) error {
-	for end := time.Now().Add(chaosPatience); !v.ready(); {
+func (c *chaos) serves(v *chaosVictim, acked int64) bool {
+	return (!v.acks || c.ledger.Len() > acked) && v.ready()
+}
+
+// await waits until v, which was started when so many frames were acknowledged, serves.
+func (c *chaos) await(ctx context.Context, v *chaosVictim, acked int64) error {
+	for end := time.Now().Add(chaosPatience); !c.serves(v, acked); {
 		if time.Now().After(end) {
 			return fmt.Errorf("not ready within %v of its start", chaosPatience)
 		}

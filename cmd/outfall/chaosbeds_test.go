@@ -140,7 +140,7 @@ func chaosEmbedded(t *testing.T, cfg chaosConfig, kills, influxKills int, run ti
 	tmp := t.TempDir()
 	dir := filepath.Join(tmp, "d")
 	kafka := broker.DefaultConfig()
-	kafka.RetentionBytes = 1 << 30 // everything is kept: all of it is compared
+	kafka.RetentionBytes = 512 << 20 // everything is kept: all of it is compared
 	t.Setenv("OUTFALL_KAFKA_RETENTION_BYTES", strconv.FormatInt(kafka.RetentionBytes, 10))
 	t.Setenv("OUTFALL_STREAM_SNAPSHOT_INTERVAL", "3s")
 	devices, err := chaosDevices(cfg.devices)
@@ -163,12 +163,19 @@ func chaosEmbedded(t *testing.T, cfg chaosConfig, kills, influxKills int, run ti
 	if err := p.start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 4*time.Minute, "the process is ready", ready)
+	eventually(t, 4*time.Minute, "the process is ready", func() bool {
+		select {
+		case <-p.ended:
+			t.Fatal("the process ended before it was ready")
+		default:
+		}
+		return ready()
+	})
 	outfall(t, 0, "registry", "import", registry, "--data", dir)
 	outfall(t, 0, "rules", "activate", rules, "--data", dir)
 
-	v := p.victim(kills, run, ready)
-	v.ended = p.ended
+	v := p.victim(kills, run, func() bool { return true }) // run.json would wait for influxd too
+	v.acks, v.ended = true, p.ended
 	runChaos(t, cfg, ports[0], devices, []*chaosVictim{v, influxd.victim(influxKills, 3*run)}).settleEmbedded(t, p, dir, kafka)
 }
 

@@ -110,7 +110,7 @@ func checkPositions(t *testing.T, cluster *broker.Cluster, topic telemetry.Topic
 	return repeated
 }
 
-var comparedLine = regexp.MustCompile(`published: (\d+) equal, (\d+) missing, (\d+) extra, (\d+) changed; not comparable: (\d+) expired, (\d+) not published yet`)
+var comparedLine = regexp.MustCompile(`published: (\d+) identical, (\d+) missing, (\d+) extra, (\d+) changed; not comparable: (\d+) expired, (\d+) not published yet`)
 
 // chaosReplay folds the whole journal again, wants what was published, and gives the path of the points.
 func chaosReplay(t *testing.T, where ...string) string {

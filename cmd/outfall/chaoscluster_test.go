@@ -105,6 +105,7 @@ func chaosCluster(t *testing.T, cfg chaosConfig, b chaosBed) {
 	workerA, v1 := role("worker a", "stream", named, ports[2], b.workers[0])
 	workerB, v2 := role("worker b", "stream", config, ports[3], b.workers[1])
 	sink, v3 := role("sink", "sink", config, ports[4], b.sink)
+	v0.acks = true
 	victims := []*chaosVictim{v0, v1, v2, v3}
 	for _, v := range victims {
 		eventually(t, chaosPatience, v.name+" is ready", v.ready)
