@@ -258,6 +258,7 @@ func (b *bed) fromScratch(ends []int64) map[place][]telemetry.Output {
 		err := readJournal(context.Background(), b.cluster, int32(p), 0, end, func(_ *kgo.Record, e *telemetry.Entry) error {
 			st.Apply(e, func(o telemetry.Output) {
 				at := place{o.Topic, int32(p)}
+				o.Value = bytes.Clone(o.Value)
 				want[at] = append(want[at], o)
 			})
 			return nil

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -99,6 +100,7 @@ func (b *bed) publish() {
 		st := fold.New(int32(p))
 		err := readJournal(b.t.Context(), b.cluster, int32(p), 0, end, func(_ *kgo.Record, e *telemetry.Entry) error {
 			st.Apply(e, func(o telemetry.Output) {
+				o.Value = bytes.Clone(o.Value)
 				recs = append(recs, outputRecord(b.cluster.Topic(o.Topic), int32(p), e.Received, &o))
 			})
 			return nil

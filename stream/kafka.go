@@ -189,26 +189,38 @@ func (l *link) publish(ctx context.Context, group []*kgo.Record) error {
 	return first
 }
 
+// maxGroupValues bounds the memory that a group keeps for the next: some hours' ends make much larger ones.
+const maxGroupValues = 8 << 20
+
 // An outputGroup is what publish takes: records of any output topics, each topic's in the order of their positions.
 type outputGroup struct {
 	records []*kgo.Record
 	counts  map[telemetry.Topic]int
+	values  []byte // of the records
 }
 
 func (g *outputGroup) len() int { return len(g.records) }
 
+// add takes an output and copies its value.
 func (g *outputGroup) add(topic string, partition int32, received time.Time, o *telemetry.Output) {
 	if g.counts == nil {
 		g.counts = map[telemetry.Topic]int{}
 	}
 	g.counts[o.Topic]++
+	from := len(g.values)
+	g.values = append(g.values, o.Value...) // when it grows, the records before keep the piece that they have
+	o.Value = g.values[from:len(g.values):len(g.values)]
 	g.records = append(g.records, outputRecord(topic, partition, received, o))
 }
 
+// reset empties the group, whose records are all out: their values are overwritten by the next ones.
 func (g *outputGroup) reset() {
 	clear(g.records)
 	g.records = g.records[:0]
 	clear(g.counts)
+	if g.values = g.values[:0]; cap(g.values) > maxGroupValues {
+		g.values = nil
+	}
 }
 
 // A member is the worker's place in the consumer group, and what it writes into the journal. It fetches nothing.

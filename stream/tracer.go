@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -141,6 +142,7 @@ func (tr *tracer) apply(rec *kgo.Record, e *telemetry.Entry) {
 	tr.st.Carries(e, func(c *fold.Carried) { tr.carried(rec, e, c) })
 	tr.st.Apply(e, func(o telemetry.Output) {
 		if tr.targets[o.MN] != nil {
+			o.Value = bytes.Clone(o.Value)
 			tr.outputs = append(tr.outputs, o)
 		}
 	})
@@ -317,20 +319,20 @@ func (t *target) result() []*Use {
 // mean computes the target's mean from the frames that counted, and says whether they explain it: each minute that was made of real-time
 // values is computed again too.
 func (t *target) mean() (mean telemetry.Fixed, minutes int, explained bool) {
-	var all window.Cell
+	var all window.Total
 	explained = true
 	for slot, f := range t.fills {
 		value := f.mean
 		if f.by < 0 {
-			var minute window.Cell
+			var minute window.Total
 			for _, u := range t.uses {
 				if u.Counted && u.carried.Start == slot {
-					minute.Add(u.carried.Value, u.carried.Value, u.carried.Value)
+					minute.Add(window.Value{Mean: u.carried.Value, Low: u.carried.Value, High: u.carried.Value})
 				}
 			}
 			explained = explained && minute.N > 0 && minute.Mean() == f.mean
 		}
-		all.Add(value, value, value)
+		all.Add(window.Value{Mean: value, Low: value, High: value})
 	}
 	if t.stat == telemetry.StatInstant {
 		for _, u := range t.uses {

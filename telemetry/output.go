@@ -36,7 +36,7 @@ func ParsePosition(source, ordinal string) (Position, error) {
 type Output struct {
 	Topic Topic
 	MN    string // key
-	Value []byte // the topic's wire form; owned by whoever receives the output
+	Value []byte // the topic's wire form; whose it is says the one that makes the output
 	Pos   Position
 }
 

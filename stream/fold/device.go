@@ -25,9 +25,9 @@ const never = math.MaxInt64
 type device struct {
 	mn        string
 	reg       telemetry.Device
-	known     bool // in the registry
-	deadline  int64
-	heapIndex int
+	known     bool   // in the registry
+	heapIndex int    // place in State.due
+	tags      string // of every line: mn and outlet, in line protocol; empty: not made yet
 	out       uint64 // State.epoch of the newest snapshot that has the device, or that it is too new for
 
 	presence  presence
@@ -45,16 +45,19 @@ type device struct {
 	done    []uint64     // packets of complete sets, oldest first
 	recent  recentRing
 	slots   integrity.Slots
-	hours   window.Ring // completeness of hours: flags and revisions only
-	days    window.Ring
+	hours   window.Marks // completeness of hours
+	days    window.Marks
 	series  []*series // sorted by key
+	order   []*series // those of the newest frame's groups: the next has mostly the same ones
 	dirty   bool      // a closed window changed: publish it at the next tick
 	quality uint32    // odd forms reported on qualityDay
 	qualDay int64
 
-	nextSlot int64 // index of the first slot that the clock has not closed
-	nextHour int64
-	nextDay  int64
+	firstSlot int64 // index of the first slot that was not closed when the device's slots began; see State.nextSlot
+	openFrom  int64 // earliest open slot of any series; never: none has any
+	openStale bool  // openFrom may be too early: that slot was closed
+	nextHour  int64 // index of the first hour that the clock has not closed
+	nextDay   int64
 
 	statusDirty bool
 	statusAt    int64
@@ -62,8 +65,8 @@ type device struct {
 
 func newDevice(mn string, now int64) *device {
 	d := &device{
-		mn: mn, since: now, slots: integrity.NewSlots(), hours: window.NewRing(hourCells), days: window.NewRing(dayCells),
-		statusAt: now, deadline: never,
+		mn: mn, since: now, slots: integrity.NewSlots(), hours: window.NewMarks(window.HourCells), days: window.NewMarks(window.DayCells),
+		statusAt: now, openFrom: never,
 	}
 	d.reg.MinuteInterval = 1
 	d.startClocks(now)
@@ -73,13 +76,26 @@ func newDevice(mn string, now int64) *device {
 // startClocks begins the tumbling windows that the clock closes at the ones that hold now.
 func (d *device) startClocks(now int64) {
 	minute := now / 60_000
-	d.nextSlot = minute / d.interval()
+	d.firstSlot = minute / d.interval()
 	d.nextHour = minute / 60
 	d.nextDay = dayOf(minute)
 }
 
 // interval is the length of a minute slot in minutes.
 func (d *device) interval() int64 { return int64(d.reg.MinuteInterval) }
+
+// nextSlot is the index of the first slot of d that the clock has not closed.
+func (s *State) nextSlot(d *device) int64 {
+	return max(d.firstSlot, d.slotOf(s.clock-graceMs))
+}
+
+// slotOf is the index of the slot that holds a time.
+func (d *device) slotOf(ms int64) int64 {
+	if minutes := d.interval(); minutes != 1 {
+		return ms / 60_000 / minutes
+	}
+	return ms / 60_000
+}
 
 // dayOf is the natural day of UTC+8 that holds a minute; dayStart is that day's first minute.
 func dayOf(minute int64) int64 { return (minute + 8*60) / 1440 }
@@ -90,7 +106,7 @@ func dayStart(day int64) int64 { return day*1440 - 8*60 }
 func (s *State) register(d *device, reg telemetry.Device) {
 	from, to := d.interval(), int64(reg.MinuteInterval)
 	first := !d.known
-	d.reg, d.known = reg, !reg.Removed
+	d.reg, d.known, d.tags = kept(reg), !reg.Removed, ""
 	switch {
 	case first && d.known:
 		s.strangers--
@@ -104,20 +120,28 @@ func (s *State) register(d *device, reg telemetry.Device) {
 		d.since = s.nowMs()
 		d.startClocks(d.since)
 	case from != to:
-		d.nextSlot = s.nowMs() / 60_000 / d.interval()
+		d.firstSlot = s.nowMs() / 60_000 / d.interval()
 	}
 	if from != to {
 		for _, sr := range d.series {
 			sr.newSlots(from, to)
 		}
+		d.openFrom = never
 	}
 	d.statusDirty = true
 	s.rebind(d)
 }
 
+// kept is what the fold needs of a registry entry: no secrets, nothing of how the device connects.
+func kept(reg telemetry.Device) telemetry.Device {
+	return telemetry.Device{MN: reg.MN, Outlet: reg.Outlet, OutletName: reg.OutletName, Enterprise: reg.Enterprise, Region: reg.Region, Medium: reg.Medium,
+		MinuteInterval: reg.MinuteInterval, OfflineAfter: reg.OfflineAfter, Edition: reg.Edition, PeriodEnd: reg.PeriodEnd, Scales: reg.Scales}
+}
+
 // newSlots starts the rings that count in slots afresh for slots of another length; the newest slot published stays where it is in time.
 func (sr *series) newSlots(from, to int64) {
-	sr.minutes, sr.pending, sr.late = window.NewRing(minuteCells), window.NewRing(pendingCells), span{}
+	sr.hist.ClearMinutes()
+	sr.open, sr.openHead, sr.late = sr.open[:0], noSlot, span{}
 	if sr.lastSlot != noSlot {
 		sr.lastSlot = sr.lastSlot * from / to
 	}
@@ -172,17 +196,33 @@ func (d *device) statusDue() int64 {
 
 // nextDeadline is the earliest log clock at which runTimers has something to do. Windows of a device that is not in the registry do
 // not close: nobody expects its data.
-func (d *device) nextDeadline() int64 {
+func (s *State) nextDeadline(d *device) int64 {
 	if !d.known {
 		return never
 	}
 	if d.dirty {
 		return 0
 	}
-	return min(
-		(d.nextSlot+1)*d.interval()*60_000+graceMs,
+	if d.openStale {
+		d.findOpen()
+	}
+	slot := int64(never)
+	if d.openFrom != never {
+		slot = (d.openFrom+1)*d.interval()*60_000 + graceMs
+	}
+	return min(slot,
 		(d.nextHour+1)*3_600_000+graceMs, // the day's end is an hour's end too
 		d.offlineAt(), d.statusDue(), d.setsDue())
+}
+
+// findOpen finds the earliest open slot.
+func (d *device) findOpen() {
+	d.openFrom, d.openStale = never, false
+	for _, sr := range d.series {
+		if len(sr.open) > 0 {
+			d.openFrom = min(d.openFrom, sr.open[0].slot)
+		}
+	}
 }
 
 // openAlarms is the number of the device's alarms that are raised and not cleared.
@@ -204,7 +244,7 @@ func (s *State) runTimers(d *device, now int64) {
 		return
 	}
 	s.closeOldSets(d, now)
-	s.closeSlots(d, now)
+	s.closeSlots(d)
 	s.closeHours(d, now)
 	s.closeDays(d, now)
 	if d.dirty {
@@ -229,45 +269,12 @@ func (s *State) status(d *device, now int64) {
 	d.statusDirty, d.statusAt = false, now
 	st := telemetry.Status{MN: d.mn, Outlet: d.reg.Outlet, Online: d.presence == online, LastFrame: msTime(d.lastFrame),
 		LastData: msTime(d.lastData), Frames: d.frames, Rejects: d.rejects, OpenAlarms: d.openAlarms(), At: msTime(now)}
-	s.out.put(telemetry.TopicStatus, d.mn, telemetry.AppendJSON(nil, &st))
-	l := s.out.start("device", "", d, "")
+	s.json = st.AppendJSON(s.json[:0])
+	s.out.put(telemetry.TopicStatus, d.mn, s.json)
+	l := s.out.start("device", d)
 	l.bool("online", st.Online)
 	l.int("frames", st.Frames)
 	l.int("rejects", st.Rejects)
 	l.int("open_alarms", int64(st.OpenAlarms))
 	s.out.end(l, now)
-}
-
-// A recentRing remembers the newest data frames of a device, to tell a resend from news (HJ 212-2017 leaves open whether a resend
-// keeps its QN).
-type recentRing struct {
-	entries [recentFrames]recentFrame
-	next    int
-}
-
-const recentFrames = 64 // a backfilling logger has at most a few dozen frames without an answer
-
-type recentFrame struct {
-	content uint64 // hash of CN, PNO and CP
-	qn      uint64 // hash of CN and QN; 0: no QN
-}
-
-// seen reports whether the ring holds the content, or the QN with other content, and adds the frame.
-func (r *recentRing) seen(f recentFrame) (duplicate, reusedQN bool) {
-	for i := range r.entries {
-		e := &r.entries[i]
-		if e.content == f.content {
-			return true, false
-		}
-		reusedQN = reusedQN || f.qn != 0 && e.qn == f.qn
-	}
-	r.entries[r.next] = f
-	r.next = (r.next + 1) % recentFrames
-	return false, reusedQN
-}
-
-// forget takes out the frame that seen added last.
-func (r *recentRing) forget() {
-	r.next = (r.next + recentFrames - 1) % recentFrames
-	r.entries[r.next] = recentFrame{}
 }

@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -37,7 +38,10 @@ func newBed(t testing.TB) *bed {
 func (b *bed) apply(kind telemetry.Kind, mn string, value []byte) {
 	e := telemetry.Entry{Offset: b.offset, Received: b.now, Kind: kind, MN: mn, Value: value}
 	b.offset++
-	b.s.Apply(&e, func(o telemetry.Output) { b.out = append(b.out, o) })
+	b.s.Apply(&e, func(o telemetry.Output) {
+		o.Value = bytes.Clone(o.Value) // it is good until emit returns
+		b.out = append(b.out, o)
+	})
 }
 
 func (b *bed) register(mn string, change func(*telemetry.Device)) {

@@ -88,6 +88,19 @@ func taker(cn []byte) func(*State, *device, *observation) {
 	return nil
 }
 
+// commandName is the text of a command that taker knows.
+func commandName(cn []byte) string {
+	switch string(cn) {
+	case "2011":
+		return "2011"
+	case "2051":
+		return "2051"
+	case "2061":
+		return "2061"
+	}
+	return "2031"
+}
+
 // groups walks the factor groups and resolves each one's time once. It reports whether every time was taken, and whether any group was
 // more than what had been there before.
 func (s *State) groups(d *device, m *hj212.Message, received int64) (all, news bool) {
@@ -98,28 +111,28 @@ func (s *State) groups(d *device, m *hj212.Message, received int64) (all, news b
 		last  []byte // DataTime of the groups before
 		at    int64
 		ok    bool
-		rec   record
 		begun bool
+		rec   = &s.rec
 	)
 	for i := range m.Groups {
 		g := &m.Groups[i]
 		if !begun || !bytes.Equal(g.DataTime, last) {
 			if begun && ok {
-				news = s.endRecord(d, m, at, &rec) || news
+				news = s.endRecord(d, m, at, rec) || news
 			}
-			last, begun, rec = g.DataTime, true, record{good: true}
+			last, begun, *rec = g.DataTime, true, record{good: true}
 			at, ok = s.eventTime(d, m, g.DataTime, received)
 			all = all && ok
 		}
 		if ok {
 			rec.groups++
-			s.obs = observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, g.Code, at), group: g, at: at, scale: d.scaleOf(g.Code),
-				valid: validMark(g.Flag, legacy), record: &rec}
+			s.obs = observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, i, g.Code, at), group: g, at: at, scale: d.scaleOf(g.Code),
+				valid: validMark(g.Flag, legacy), record: rec}
 			take(s, d, &s.obs)
 		}
 	}
 	if begun && ok {
-		news = s.endRecord(d, m, at, &rec) || news
+		news = s.endRecord(d, m, at, rec) || news
 	}
 	return all, news
 }

@@ -117,7 +117,7 @@ func TestFreezeOneAtATime(t *testing.T) {
 // What is copied for a snapshot on its way out goes out in pieces, whatever n.
 func TestFrozenPieces(t *testing.T) {
 	s, entry := New(0), telemetry.Entry{Received: t0}
-	for i := range 1500 {
+	for i := range 15_000 {
 		entry.MN = fmt.Sprint(i)
 		s.Apply(&telemetry.Entry{Received: t0, Kind: telemetry.KindRegistry, MN: entry.MN, Value: telemetry.AppendJSON(nil, &telemetry.Device{
 			MN: entry.MN, Outlet: "W01", Medium: "water", MinuteInterval: 1, OfflineAfter: 600})}, func(telemetry.Output) {})

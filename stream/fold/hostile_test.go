@@ -1,9 +1,12 @@
 package fold
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -211,5 +214,50 @@ func TestFactorsBeyondTheBoundAreReportedOnce(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d findings about too many factors, want 1", n)
+	}
+}
+
+// Whatever bytes stand in a snapshot: Read refuses them or gives a state that works, and makes no more memory of them than a few times
+// their size.
+func TestReadTakesDamagedStates(t *testing.T) {
+	j := newRandomJournal(3)
+	s := New(0)
+	for range 400 {
+		for _, e := range j.next() {
+			s.Apply(&e, func(telemetry.Output) {})
+		}
+	}
+	good := s.AppendTo(nil)
+	refused := 0
+	for i := range 4000 {
+		bad := bytes.Clone(good)
+		for range 1 + j.r.IntN(3) {
+			at := j.r.IntN(len(bad))
+			switch j.r.IntN(4) {
+			case 0:
+				bad[at] ^= 1 << j.r.IntN(8)
+			case 1:
+				bad[at] = byte(j.r.IntN(256))
+			case 2:
+				bad = append(bad[:at], bad[min(len(bad), at+1+j.r.IntN(9)):]...)
+			case 3:
+				bad = slices.Insert(bad, at, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f)
+			}
+		}
+		if i%16 == 0 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, _ = Read(bad)
+			runtime.ReadMemStats(&after)
+			if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
+				t.Fatalf("%d bytes were made of a state of %d", got, len(bad))
+			}
+		}
+		if _, err := Read(bad); err != nil {
+			refused++
+		}
+	}
+	if refused < 1000 {
+		t.Errorf("%d of 4000 damaged states were refused", refused)
 	}
 }

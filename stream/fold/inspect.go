@@ -89,7 +89,7 @@ func (s *State) Carries(e *telemetry.Entry, fn func(*Carried)) {
 			c.Start = c.At / size * size
 			c.End = c.Start + size
 		}
-		sr := series{factor: factorName(g.Code)}
+		sr := series{name: &name{factor: factorName(g.Code)}}
 		if f, known := telemetry.LookupFactor(string(g.Code)); known {
 			sr.factor, sr.unit = f.Code, f.Unit
 		}

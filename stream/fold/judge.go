@@ -15,6 +15,7 @@ import (
 // A binding is one rule at work on one series: its machine, and the alarm that is open or was last.
 type binding struct {
 	rule   *rules.Rule
+	index  int // of rule in the rule set
 	m      rules.Machine
 	last   int64 // end of the newest window judged, ms; 0: none
 	alarm  openAlarm
@@ -45,7 +46,7 @@ type judged struct {
 	start, end int64 // ms; equal for an instant
 	measure    rules.Measure
 	valid, due int64
-	cell       *window.Cell // where a tumbling window remembers its late alarms; nil: rolling means and instants
+	mark       *window.Mark // where a tumbling window remembers its late alarms; nil: rolling means and instants
 }
 
 // rebind makes the bindings of every series of d anew after a change of rules or registry. An alarm goes on when its rule is still there
@@ -62,15 +63,15 @@ func (s *State) bind(d *device, sr *series) {
 	if d.known {
 		for i := range s.ruleList() {
 			if r := &s.rules.Rules[i]; r.Factor == sr.factor && r.Applies(&d.reg) {
-				sr.bindings = append(sr.bindings, binding{rule: r})
+				sr.bindings = append(sr.bindings, binding{rule: r, index: i})
 			}
 		}
 	}
 	for i := range old {
 		if kept := sameRule(sr.bindings, old[i].rule); kept != nil {
-			rule := kept.rule
+			rule, index := kept.rule, kept.index
 			*kept = old[i]
-			kept.rule = rule
+			kept.rule, kept.index = rule, index
 		} else if old[i].m.Open {
 			s.clearAlarm(d, sr, &old[i])
 		}
@@ -78,9 +79,7 @@ func (s *State) bind(d *device, sr *series) {
 	if sameRules(old, sr.bindings) {
 		return
 	}
-	for _, ring := range []*window.Ring{&sr.minutes, &sr.hours, &sr.days} {
-		ring.Each(func(_ int64, c *window.Cell) { c.Alarmed, c.Judged = 0, 0 }) // the bits name rules by their place
-	}
+	sr.hist.ClearRules() // the bits name rules by their place
 }
 
 // sameRules reports whether two lists hold the same rules in the same order.
@@ -90,13 +89,22 @@ func sameRules(a, b []binding) bool {
 
 // sameRule finds the binding of a rule that is equal in every field.
 func sameRule(bs []binding, r *rules.Rule) *binding {
-	want := telemetry.AppendJSON(nil, r)
 	for i := range bs {
-		if string(telemetry.AppendJSON(nil, bs[i].rule)) == string(want) {
+		if equalRules(bs[i].rule, r) {
 			return &bs[i]
 		}
 	}
 	return nil
+}
+
+func equalRules(a, b *rules.Rule) bool {
+	x, y := *a, *b
+	x.Low, x.High, y.Low, y.High = nil, nil, nil, nil
+	return x == y && equalLimits(a.Low, b.Low) && equalLimits(a.High, b.High)
+}
+
+func equalLimits(a, b *telemetry.Fixed) bool {
+	return a == b || a != nil && b != nil && *a == *b
 }
 
 // judge puts a window before every rule of its statistic. Windows of a rule are judged in the order of their end: the machine counts
@@ -119,7 +127,7 @@ func (s *State) judge(d *device, sr *series, stat telemetry.Statistic, w judged)
 			b.noteJudged(i, v, w)
 		case stat == telemetry.StatInstant:
 			s.judgeLateInstant(d, sr, b, v, w)
-		case w.cell != nil:
+		case w.mark != nil:
 			s.judgeLate(d, sr, i, v, w)
 		}
 	}
@@ -127,12 +135,12 @@ func (s *State) judge(d *device, sr *series, stat telemetry.Statistic, w judged)
 
 // noteJudged remembers in a window whether it is a part of the rule's own alarm.
 func (b *binding) noteJudged(rule int, v rules.Verdict, w judged) {
-	if w.cell == nil || rule >= lateRules {
+	if w.mark == nil || rule >= lateRules {
 		return
 	}
-	w.cell.Judged &^= 1 << rule
+	w.mark.Judged &^= 1 << rule
 	if v.Crossed && b.m.Open {
-		w.cell.Judged |= 1 << rule
+		w.mark.Judged |= 1 << rule
 	}
 }
 
@@ -211,7 +219,8 @@ func (s *State) alarmEvent(d *device, sr *series, r *rules.Rule, a *openAlarm, s
 		ev.TimesOver = rules.TimesOver(a.value, limit)
 	}
 	s.out.put(telemetry.TopicAlarms, d.mn, telemetry.AppendJSON(nil, &ev))
-	l := s.out.start("alarm", "", d, sr.factor, "rule", r.ID, "stat", string(r.Statistic))
+	l := s.out.series("alarm", "", d, sr, "")
+	l.b = appendTag(appendTag(l.b, "rule", r.ID), "stat", string(r.Statistic))
 	l.text("id", []byte(a.id))
 	l.text("state", []byte(state))
 	l.text("level", []byte(a.level))

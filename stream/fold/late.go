@@ -19,12 +19,12 @@ func (s *State) judgeLate(d *device, sr *series, rule int, v rules.Verdict, w ju
 		return
 	}
 	b, bit := &sr.bindings[rule], uint8(1)<<rule
-	switch had := w.cell.Alarmed&bit != 0; {
+	switch had := w.mark.Alarmed&bit != 0; {
 	case had && v.Crossed:
 		a := s.newAlarm(d, sr, b.rule, v, w)
 		s.alarmEvent(d, sr, b.rule, &a, telemetry.AlarmUpdated, msTimePtr(s.nowMs()))
 	case had:
-		w.cell.Alarmed &^= bit
+		w.mark.Alarmed &^= bit
 		a := s.newAlarm(d, sr, b.rule, v, w)
 		a.level, a.kind = telemetry.LevelWarning, rules.KindHigh
 		if b.rule.High == nil {
@@ -32,7 +32,7 @@ func (s *State) judgeLate(d *device, sr *series, rule int, v rules.Verdict, w ju
 		}
 		s.alarmEvent(d, sr, b.rule, &a, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
 	case !v.Crossed:
-	case w.cell.Judged&bit != 0:
+	case w.mark.Judged&bit != 0:
 		s.correctOpen(d, sr, b, v, w)
 	default:
 		if s.crossedBefore(d, sr, b.rule, w) {
@@ -54,10 +54,10 @@ func (s *State) correctOpen(d *device, sr *series, b *binding, v rules.Verdict, 
 func (s *State) raiseLate(d *device, sr *series, rule int, v rules.Verdict, w judged) {
 	b := &sr.bindings[rule]
 	if s.covered(d, sr, b, v, w) {
-		w.cell.Judged |= 1 << rule
+		w.mark.Judged |= 1 << rule
 		return
 	}
-	w.cell.Alarmed |= 1 << rule
+	w.mark.Alarmed |= 1 << rule
 	s.raiseAndClear(d, sr, b.rule, v, w)
 }
 
@@ -87,12 +87,12 @@ func (s *State) judgeAfter(d *device, sr *series, rule int, w judged) {
 	b, bit := &sr.bindings[rule], uint8(1)<<rule
 	at := placeOf(d, sr, b.rule.Statistic, w.start)
 	for i := int64(1); i < int64(b.rule.RaiseAfter); i++ {
-		c := at.ring.At(at.index + i)
-		next := judged{start: w.start + i*at.size, end: w.start + (i+1)*at.size, cell: c, due: at.due}
-		if c == nil || c.N == 0 || c.Flags&window.Dirty != 0 || (c.Alarmed|c.Judged)&bit != 0 || next.end >= b.last {
+		t, mark := at.window(i)
+		next := judged{start: w.start + i*at.size, end: w.start + (i+1)*at.size, mark: mark, due: at.due}
+		if mark == nil || mark.Flags&window.Dirty != 0 || (mark.Alarmed|mark.Judged)&bit != 0 || next.end >= b.last {
 			return
 		}
-		next.measure, next.valid = rules.Measure{Sum: c.Sum, N: int64(c.N)}, int64(c.N)
+		next.measure, next.valid = rules.Measure{Sum: t.Sum, N: int64(t.N)}, int64(t.N)
 		v := b.rule.Judge(next.measure)
 		if !v.Crossed || !b.rule.EnoughValid(next.valid, next.due) {
 			return
@@ -105,7 +105,8 @@ func (s *State) judgeAfter(d *device, sr *series, rule int, w judged) {
 
 // A place is where a tumbling window is kept.
 type place struct {
-	ring       *window.Ring
+	hist       *window.History
+	stat       telemetry.Statistic
 	index, due int64
 	size       int64 // of a window, ms
 }
@@ -114,19 +115,31 @@ func placeOf(d *device, sr *series, stat telemetry.Statistic, start int64) place
 	switch stat {
 	case telemetry.StatMinute:
 		size := d.interval() * 60_000
-		return place{&sr.minutes, start / size, 1, size}
+		return place{&sr.hist, stat, start / size, 1, size}
 	case telemetry.StatDay:
-		return place{&sr.days, dayOf(start / 60_000), 1440 / d.interval(), 24 * 3_600_000}
+		return place{&sr.hist, stat, dayOf(start / 60_000), 1440 / d.interval(), 24 * 3_600_000}
 	}
-	return place{&sr.hours, start / 3_600_000, 60 / d.interval(), 3_600_000}
+	return place{&sr.hist, stat, start / 3_600_000, 60 / d.interval(), 3_600_000}
+}
+
+// window is the window so many behind the place's own, or before it; nil: there is none.
+func (p *place) window(behind int64) (window.Total, *window.Mark) {
+	switch p.stat {
+	case telemetry.StatMinute:
+		v, mark := p.hist.Minute(p.index + behind)
+		return v.Total(), mark
+	case telemetry.StatDay:
+		return p.hist.Day(p.index + behind)
+	}
+	return p.hist.Hour(p.index + behind)
 }
 
 // crossedBefore reports whether the windows just before w crossed too, as many as the rule's persistence asks for.
 func (s *State) crossedBefore(d *device, sr *series, r *rules.Rule, w judged) bool {
 	at := placeOf(d, sr, r.Statistic, w.start)
 	for i := int64(1); i < int64(r.RaiseAfter); i++ {
-		c := at.ring.At(at.index - i)
-		if c == nil || c.N == 0 || !r.EnoughValid(int64(c.N), at.due) || !r.Judge(rules.Measure{Sum: c.Sum, N: int64(c.N)}).Crossed {
+		t, mark := at.window(-i)
+		if mark == nil || !r.EnoughValid(int64(t.N), at.due) || !r.Judge(rules.Measure{Sum: t.Sum, N: int64(t.N)}).Crossed {
 			return false
 		}
 	}
@@ -139,13 +152,17 @@ func (s *State) judgeLateInstant(d *device, sr *series, b *binding, v rules.Verd
 	if !v.Crossed {
 		return
 	}
-	var earlier []instantSeen
-	for _, in := range sr.instants {
-		if in.valid && in.at < w.start {
-			earlier = append(earlier, in)
+	type seen struct {
+		at    int64
+		value telemetry.Fixed
+	}
+	var earlier []seen
+	for i, at := range sr.instants.at {
+		if sr.instants.valid>>i&1 == 1 && at < w.start {
+			earlier = append(earlier, seen{at, sr.instants.value[i]})
 		}
 	}
-	slices.SortFunc(earlier, func(x, y instantSeen) int { return int(y.at - x.at) })
+	slices.SortFunc(earlier, func(x, y seen) int { return int(y.at - x.at) })
 	need := b.rule.RaiseAfter - 1
 	if len(earlier) < need {
 		return

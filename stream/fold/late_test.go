@@ -165,7 +165,7 @@ func TestInvalidRecordAfterAValidOneIsAConflict(t *testing.T) {
 	b.take(0)
 	b.frame("2051", t0, "w01018-Avg=41,w01018-Flag=D")
 	b.wantKinds(telemetry.FindingConflict)
-	if !b.s.devices[mn].slots.Valid.Has(t0.Unix() / 60) {
+	if !b.s.devices[mn].slots.Valid(t0.Unix() / 60) {
 		t.Error("the later record made the slot invalid")
 	}
 }

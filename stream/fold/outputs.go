@@ -28,7 +28,7 @@ func (o *outputs) put(t telemetry.Topic, mn string, value []byte) {
 // flushPoints emits the collected lines as one record.
 func (o *outputs) flushPoints(mn string) {
 	if n := len(o.lines); n > 0 {
-		o.put(telemetry.TopicPoints, mn, append([]byte(nil), o.lines[:n-1]...)) // without the last newline
+		o.put(telemetry.TopicPoints, mn, o.lines[:n-1]) // without the last newline
 		o.lines = o.lines[:0]
 	}
 }
@@ -50,27 +50,43 @@ type line struct {
 	fields int
 }
 
-// start begins a line with the tags that the measurements of a device have, sorted by key; cn and factor are left out when empty. More
-// tags, sorted and after "outlet", come as key and value pairs.
-func (o *outputs) start(measurement, cn string, d *device, factor string, more ...string) line {
+// start begins a line with the tags that the measurements of a device have. More tags, sorted and after "outlet", come as key and value
+// pairs.
+func (o *outputs) start(measurement string, d *device, more ...string) line {
+	l := o.begun(d, measurement, "", "")
+	for i := 0; i+1 < len(more); i += 2 {
+		l.b = appendTag(l.b, more[i], more[i+1])
+	}
+	return l
+}
+
+// series begins a line about a series. cn and stat are left out when empty; they have nothing to escape.
+func (o *outputs) series(measurement, cn string, d *device, sr *series, stat string) line {
+	l := o.begun(d, measurement, cn, sr.tag)
+	if stat != "" {
+		l.b = append(append(l.b, ",stat="...), stat...)
+	}
+	return l
+}
+
+// begun begins a line with its tags, sorted by key.
+func (o *outputs) begun(d *device, measurement, cn, factor string) line {
 	if len(o.lines) > maxPoints {
 		o.flushPoints(d.mn)
 	}
 	b := append(o.lines, measurement...)
 	if cn != "" {
-		b = appendTag(b, "cn", cn)
+		b = append(append(b, ",cn="...), cn...)
 	}
-	if factor != "" {
-		b = appendTag(b, "factor", factor)
+	b = append(b, factor...)
+	if d.tags == "" {
+		tags := appendTag(nil, "mn", d.mn)
+		if d.reg.Outlet != "" {
+			tags = appendTag(tags, "outlet", d.reg.Outlet)
+		}
+		d.tags = string(tags)
 	}
-	b = appendTag(b, "mn", d.mn)
-	if d.reg.Outlet != "" {
-		b = appendTag(b, "outlet", d.reg.Outlet)
-	}
-	for i := 0; i+1 < len(more); i += 2 {
-		b = appendTag(b, more[i], more[i+1])
-	}
-	return line{b: b}
+	return line{b: append(b, d.tags...)}
 }
 
 // end closes the line at a time in milliseconds.

@@ -87,7 +87,7 @@ func TestQuirkQ22b(t *testing.T) {
 	}
 	b.data("2051", "20260301100000", avg("w01018", "1")+",w01018-Cou=9000000000000.5;w21003-Avg=--,w21003-Flag=N")
 	wantOne(t, b.points("minute"), "avg=1,", "cou=9000000000000.5")
-	if b.s.devices[mn].slots.Valid.Has(t0.Unix() / 60) {
+	if b.s.devices[mn].slots.Valid(t0.Unix() / 60) {
 		t.Error("a record with a value that is no number counts as valid")
 	}
 }

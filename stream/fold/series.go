@@ -1,34 +1,44 @@
 package fold
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"slices"
 
 	"outfall/ingest/hj212"
 	"outfall/rules"
-	"outfall/stream/integrity"
 	"outfall/stream/window"
 	"outfall/telemetry"
 )
 
+// A name is what all series of one key share.
+type name struct {
+	key    string // what d.series is sorted by: the factor of a code of the factor table, else the code as the device sends it
+	factor string // the code in outputs and rules: the 2017 successor of a 2005 code
+	unit   string // by the factor table; empty: unknown code
+	tag    string // of the lines: the factor, in line protocol
+	known  bool   // in the factor table
+}
+
 // A series is one factor of one device.
 type series struct {
-	key     string // what d.series is sorted by: the factor of a code of the factor table, else the code as the device sends it
-	factor  string // the code in outputs and rules: the 2017 successor of a 2005 code
-	unit    string // by the factor table; empty: unknown code
-	pending window.Ring
-	minutes window.Ring // by slot; one value per slot
-	hours   window.Ring
-	days    window.Ring
-	filled  integrity.Set // slots that have a minute value
-	// lastSlot is the newest slot published, math.MinInt64 before the first. Rolling means end with it.
-	lastSlot int64
-	late     span // slots that came late since the last tick: rolling means that hold them change
-	instants [recentInstants]instantSeen
+	*name
+	column   int // its number in d.slots
+	hist     window.History
+	open     []openSlot // slots that wait for their record, earliest first
+	openHead int64      // the newest slot that has been open, noSlot before the first
+	lastSlot int64      // the newest slot published, noSlot before the first. Rolling means end with it.
+	late     span       // slots that came late since the last tick: rolling means that hold them change
+	instants recentInstantRing
 	oddDay   int64 // the day on which a finding about this series' values was last made
 	bindings []binding
+}
+
+// An openSlot is a minute slot whose record has not come and whose time has not passed: its real-time values so far.
+type openSlot struct {
+	slot   int64
+	total  window.Total
+	record bool // the device's own record came, and is invalid: real-time values do not stand in for it
 }
 
 // A span is the slots [from, to); the zero value is none.
@@ -44,26 +54,33 @@ func (s span) with(slot int64) span {
 
 const (
 	noSlot         = math.MinInt64
-	recentInstants = 8
 	maxSeries      = 256     // factors of one device; a frame cannot make the state grow without bound
 	maxCode        = 64      // bytes of a factor code
 	manyFactorsBit = 1 << 30 // of device.quality
 )
 
-type instantSeen struct {
-	at    int64
-	value telemetry.Fixed
-	valid bool
+// seriesOf finds or makes the series of the wire code of a frame's n-th group. nil: the device has too many already, or the code is too
+// long.
+func (s *State) seriesOf(d *device, n int, code []byte, at int64) *series {
+	if n < len(d.order) && d.order[n].key == string(code) {
+		return d.order[n]
+	}
+	sr := s.findOrMake(d, code, at)
+	if n < maxSeries && sr != nil {
+		for len(d.order) <= n {
+			d.order = append(d.order, sr)
+		}
+		d.order[n] = sr
+	}
+	return sr
 }
 
-// seriesOf finds or makes the series of a wire code. nil: the device has too many already, or the code is too long.
-func (s *State) seriesOf(d *device, code []byte, at int64) *series {
+func (s *State) findOrMake(d *device, code []byte, at int64) *series {
 	i, found := d.find(code)
 	if found {
 		return d.series[i]
 	}
-	f, known := telemetry.LookupFactor(string(code))
-	if known && f.Code != string(code) { // one factor under its old and its new code is one series
+	if f, known := telemetry.LookupFactor(string(code)); known && f.Code != string(code) { // one factor under its old and its new code is one series
 		code = []byte(f.Code)
 		if i, found = d.find(code); found {
 			return d.series[i]
@@ -77,10 +94,9 @@ func (s *State) seriesOf(d *device, code []byte, at int64) *series {
 		}
 		return nil
 	}
-	sr := newSeries(string(code))
-	sr.factor, sr.unit = f.Code, f.Unit
-	if !known {
-		sr.factor = factorName(code)
+	name := s.nameOf(code)
+	sr := newSeries(name, d.slots.AddSeries())
+	if !name.known {
 		s.find(d, telemetry.Finding{Kind: telemetry.FindingUnknownCode, Factor: sr.factor, Start: msTimePtr(at), Count: 1,
 			Detail: "not in HJ 212-2017 annex B; kept under its own code"})
 	}
@@ -94,23 +110,8 @@ func (d *device) find(key []byte) (i int, found bool) {
 	return slices.BinarySearchFunc(d.series, key, func(sr *series, c []byte) int { return cmpString(sr.key, c) })
 }
 
-// factorName is the name of a code that the factor table lacks: printable ASCII, never empty.
-func factorName(code []byte) string {
-	name := bytes.Map(func(r rune) rune {
-		if r <= ' ' || r >= 0x7f || r == '\\' {
-			return '?'
-		}
-		return r
-	}, code)
-	if len(name) == 0 {
-		return "?"
-	}
-	return string(name)
-}
-
-func newSeries(key string) *series {
-	return &series{key: key, pending: window.NewRing(pendingCells), minutes: window.NewRing(minuteCells), hours: window.NewRing(hourCells),
-		days: window.NewRing(dayCells), filled: integrity.NewSet(), lastSlot: noSlot}
+func newSeries(n *name, column int) *series {
+	return &series{name: n, column: column, hist: window.NewHistory(), openHead: noSlot, lastSlot: noSlot}
 }
 
 func cmpString(a string, b []byte) int {
@@ -145,7 +146,7 @@ func (s *State) instant(d *device, o *observation) {
 	if numeric && s.instantAgain(d, o, value) {
 		return
 	}
-	l := s.out.start("instant", "", d, o.series.factor)
+	l := s.out.series("instant", "", d, o.series, "")
 	if numeric {
 		l.fixed("value", value)
 	}
@@ -163,22 +164,47 @@ func (s *State) instant(d *device, o *observation) {
 	if !o.valid {
 		return
 	}
-	if c := s.pendingCell(d, o); c != nil && c.Flags&window.FromRecord == 0 {
-		c.Add(value, value, value)
+	if c := s.openSlot(d, o); c != nil && !c.record {
+		c.total.Add(window.Value{Mean: value, Low: value, High: value})
 	}
 	s.judge(d, o.series, telemetry.StatInstant, judged{start: o.at, end: o.at, measure: rules.Measure{Sum: telemetry.Sum{}.Add(value), N: 1}, valid: 1, due: 1})
 }
 
-// pendingCell is the cell of the slot that an observation falls into, nil when the slot is closed. Slots that fall out of the ring close
-// early: no tick has closed them while data went on.
-func (s *State) pendingCell(d *device, o *observation) *window.Cell {
-	slot := o.at / 60_000 / d.interval()
-	if slot < d.nextSlot {
+// openSlot is the slot that an observation falls into, nil when it is closed; it is good until the next call. Slots that lie far behind the
+// newest close early: no tick has closed them while data went on.
+func (s *State) openSlot(d *device, o *observation) *openSlot {
+	slot := d.slotOf(o.at)
+	sr := o.series
+	if slot < s.nextSlot(d) || sr.openHead != noSlot && slot <= sr.openHead-openSlots {
 		return nil
 	}
-	sr := o.series
-	sr.pending.Evicts(slot, func(i int64, c *window.Cell) { s.closeSlot(d, sr, i, c) })
-	return sr.pending.Touch(slot)
+	if slot > sr.openHead {
+		for len(sr.open) > 0 && sr.open[0].slot <= slot-openSlots {
+			s.closeSlot(d, sr)
+		}
+		sr.openHead = slot
+	}
+	i := len(sr.open)
+	for i > 0 && sr.open[i-1].slot > slot {
+		i--
+	}
+	if i == 0 || sr.open[i-1].slot != slot {
+		sr.open = slices.Insert(sr.open, i, openSlot{slot: slot})
+		d.openFrom = min(d.openFrom, slot)
+		return &sr.open[i]
+	}
+	return &sr.open[i-1]
+}
+
+// dropOpen takes an open slot away, if it is one.
+func (sr *series) dropOpen(d *device, slot int64) {
+	for i := range sr.open {
+		if sr.open[i].slot == slot {
+			sr.open = slices.Delete(sr.open, i, i+1)
+			d.openStale = d.openStale || slot == d.openFrom
+			return
+		}
+	}
 }
 
 // endObserved closes the line of a value as sent, with its mark.
@@ -193,15 +219,13 @@ func (s *State) endObserved(l line, o *observation, valid bool, at int64) {
 // instantAgain reports a real-time value whose time the series has had already.
 func (s *State) instantAgain(d *device, o *observation, value telemetry.Fixed) bool {
 	ring := &o.series.instants
-	for i := range ring {
-		if ring[i].at != o.at {
-			continue
+	for i, at := range ring.at {
+		if at == o.at {
+			s.again(d, o, ring.value[i] == value, ring.value[i], value)
+			return true
 		}
-		s.again(d, o, ring[i].value == value, ring[i].value, value)
-		return true
 	}
-	copy(ring[1:], ring[:recentInstants-1])
-	ring[0] = instantSeen{o.at, value, o.valid}
+	ring.add(o.at, value, o.valid)
 	return false
 }
 
@@ -223,7 +247,7 @@ func (s *State) reported(d *device, o *observation) {
 }
 
 func (s *State) reportedLine(d *device, o *observation) {
-	l := s.out.start("reported", string(o.cn), d, o.series.factor)
+	l := s.out.series("reported", commandName(o.cn), d, o.series, "")
 	for i := range o.group.Values {
 		if f, ok := o.fixed(hj212.Suffix(i)); ok {
 			l.fixed(fieldNames[i], f)
@@ -262,20 +286,20 @@ func (s *State) minuteRecord(d *device, o *observation) {
 	if v, ok := o.fixed(hj212.Max); ok {
 		high = v
 	}
-	slot := o.at / 60_000 / d.interval()
-	sr := o.series
-	if sr.filled.Has(slot * d.interval()) {
-		cell := sr.minutes.At(slot)
-		if cell == nil || cell.N == 0 {
+	slot := d.slotOf(o.at)
+	sr, v := o.series, window.Value{Mean: avg, Low: low, High: high}
+	if d.slots.Filled(sr.column, slot*d.interval()) {
+		had, mark := sr.hist.Minute(slot)
+		if mark == nil {
 			o.record.notHeld++
 			return
 		}
-		if cell.Flags&window.FromRecord != 0 {
-			s.again(d, o, cell.Mean() == avg && cell.Min == low && cell.Max == high, cell.Mean(), avg)
+		if mark.Flags&window.FromRecord != 0 {
+			s.again(d, o, had == v, had.Mean, avg)
 			return
 		}
 	}
-	s.fillSlot(d, sr, slot, avg, low, high, window.FromRecord, o)
+	s.fillSlot(d, sr, slot, v, window.FromRecord, o)
 }
 
 // invalidRecord keeps real-time values from standing in for a minute that the device itself says is invalid, and reports whether a valid
@@ -285,25 +309,25 @@ func (s *State) invalidRecord(d *device, o *observation) (conflict bool) {
 	if text == nil {
 		return false
 	}
-	slot := o.at / 60_000 / d.interval()
-	if o.series.filled.Has(slot * d.interval()) {
-		cell := o.series.minutes.At(slot)
-		if cell == nil || cell.Flags&window.FromRecord == 0 {
+	slot := d.slotOf(o.at)
+	if d.slots.Filled(o.series.column, slot*d.interval()) {
+		had, mark := o.series.hist.Minute(slot)
+		if mark == nil || mark.Flags&window.FromRecord == 0 {
 			return false
 		}
 		s.find(d, telemetry.Finding{Kind: telemetry.FindingConflict, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1,
-			Detail: fmt.Sprintf("%s is recorded for this time, %q that is not valid came later; ignored", cell.Mean(), printable(text))})
+			Detail: fmt.Sprintf("%s is recorded for this time, %q that is not valid came later; ignored", had.Mean, printable(text))})
 		return true
 	}
-	if c := s.pendingCell(d, o); c != nil {
-		*c = window.Cell{Flags: window.FromRecord}
+	if c := s.openSlot(d, o); c != nil {
+		c.total, c.record = window.Total{}, true
 	}
 	return false
 }
 
 // markSlot notes that the minute record of a time has come.
 func (s *State) markSlot(d *device, at int64, good bool) {
-	minute := at / 60_000 / d.interval() * d.interval()
+	minute := d.slotOf(at) * d.interval()
 	if !d.slots.Mark(minute, good) {
 		return
 	}

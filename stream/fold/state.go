@@ -4,7 +4,6 @@
 package fold
 
 import (
-	"container/heap"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -23,10 +22,7 @@ const (
 	horizonMs = 72 * 3_600_000 // DataTime further behind receipt than this no longer corrects windows
 	slotsKept = 35 * 24 * 60   // minutes of slot bitmaps
 
-	minuteCells  = 120 // slots of the minute ring: the rolling hours that ended within the last hour
-	pendingCells = 16  // slots that wait for their record: ten minutes of clock error and the grace
-	hourCells    = 75  // the horizon, and an hour of clock error on either side
-	dayCells     = 8
+	openSlots    = 16    // slots that wait for their record: ten minutes of clock error and the grace
 	maxStrangers = 2_000 // devices of a partition that are not in the registry; more of them leave no state
 )
 
@@ -37,6 +33,7 @@ type State struct {
 	rules     *rules.RuleSet
 	devices   map[string]*device
 	list      []*device // all of them, in the order of their making; only ever appended to
+	names     map[string]*name
 	due       dueHeap
 	stats     Stats
 	alarmAt   int64 // time of the newest alarm point, ns: no two are equal
@@ -47,8 +44,10 @@ type State struct {
 
 	msg       hj212.Message // scratch of one frame
 	obs       observation   // scratch of one group
+	rec       record        // scratch of one record
 	joined    []byte        // scratch of one set of packets, and
 	joinedMsg hj212.Message // the message that it makes: a set can close while a frame is at hand
+	json      []byte        // scratch of one status
 	out       outputs       // of the entry at hand
 	scratch   []*device
 }
@@ -65,7 +64,7 @@ type Stats struct {
 
 // New makes the empty state of a partition.
 func New(partition int32) *State {
-	return &State{partition: partition, devices: map[string]*device{}}
+	return &State{partition: partition, devices: map[string]*device{}, names: map[string]*name{}}
 }
 
 // Clock is the log clock: the time of the greatest tick folded; zero before the first.
@@ -91,14 +90,13 @@ func (s *State) Stats() Stats {
 	return st
 }
 
-// Apply folds one entry and hands every output to emit, in order. Entries of a partition must come in the order of their offsets. A
+// Apply folds one entry and hands every output to emit, in order; an output's Value is good until emit returns. Entries of a partition must come in the order of their offsets. A
 // value that cannot be read changes nothing but the counters: the journal is never wrong, only not understood.
 func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
 	s.out.begin(e, emit)
 	switch e.Kind {
 	case telemetry.KindTick:
-		var t telemetry.Tick
-		if json.Unmarshal(e.Value, &t) == nil {
+		if t, ok := telemetry.ParseTick(e.Value); ok {
 			s.tick(t.Time.UnixMilli())
 		}
 		return
@@ -172,7 +170,7 @@ func (s *State) add(d *device) {
 	d.out = s.epoch
 	s.devices[d.mn] = d
 	s.list = append(s.list, d)
-	heap.Push(&s.due, d)
+	s.due.push(d, s.nextDeadline(d))
 }
 
 // change must come before anything of d that a snapshot holds is changed.
@@ -219,47 +217,24 @@ func (s *State) tick(now int64) {
 	}
 	s.clock = now
 	due := s.scratch[:0]
-	for len(s.due) > 0 && s.due[0].deadline <= now {
-		due = append(due, heap.Pop(&s.due).(*device))
+	for len(s.due) > 0 && s.due[0].at <= now {
+		d := s.due.pop()
+		if next := s.nextDeadline(d); next > now {
+			s.due.push(d, next) // what it was to be looked at for has moved, or is done
+			continue
+		}
+		due = append(due, d)
 	}
 	sortByMN(due)
 	for _, d := range due {
 		s.change(d)
 		s.runTimers(d, now)
 		s.out.flushPoints(d.mn)
-		d.deadline = d.nextDeadline()
-		heap.Push(&s.due, d)
+		s.due.push(d, s.nextDeadline(d))
 	}
 	clear(due)
 	s.scratch = due[:0]
 }
 
-// schedule puts the device where its next deadline belongs.
-func (s *State) schedule(d *device) {
-	if next := d.nextDeadline(); next != d.deadline {
-		d.deadline = next
-		heap.Fix(&s.due, d.heapIndex)
-	}
-}
-
-// dueHeap orders devices by their next deadline. Outputs never depend on the order among equals: see tick.
-type dueHeap []*device
-
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].deadline < h[j].deadline }
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].heapIndex, h[j].heapIndex = i, j
-}
-func (h *dueHeap) Push(x any) {
-	d := x.(*device)
-	d.heapIndex = len(*h)
-	*h = append(*h, d)
-}
-func (h *dueHeap) Pop() any {
-	old := *h
-	d := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return d
-}
+// schedule has the device looked at by its next deadline.
+func (s *State) schedule(d *device) { s.due.hasten(d, s.nextDeadline(d)) }

@@ -13,65 +13,44 @@ import (
 
 // fillSlot gives a slot its minute value, or replaces one that was made of real-time values, and carries it into the hour, the day
 // and the rolling means. o is the record that the value comes from, nil for a slot made of real-time values.
-func (s *State) fillSlot(d *device, sr *series, slot int64, mean, low, high telemetry.Fixed, from window.Flags, o *observation) {
+func (s *State) fillSlot(d *device, sr *series, slot int64, v window.Value, from window.Flags, o *observation) {
 	minute := slot * d.interval()
-	s.publishEvicted(d, sr, minute)
-	hour, day := sr.hours.Touch(minute/60), sr.days.Touch(dayOf(minute))
-	if hour == nil || day == nil {
+	hour, day := minute/60, dayOf(minute)
+	s.publishLost(d, sr, hour, day)
+	mark, ok := sr.hist.Fill(slot, hour, day, v)
+	if !ok {
 		return // beyond the rings: the clock guard lets nothing through that is
 	}
-	if c := sr.pending.At(slot); c != nil {
-		*c = window.Cell{}
+	sr.dropOpen(d, slot)
+	if mark == nil {
+		mark = new(window.Mark) // older than the rolling hour: published once, not kept
 	}
-	cell := sr.minutes.Touch(slot)
-	if cell == nil {
-		cell = &window.Cell{} // older than the rolling hour: published once, not kept
-	}
-	if cell.N > 0 {
-		old := cell.Mean()
-		hour.Remove(old)
-		day.Remove(old)
-		*cell = window.Cell{Rev: cell.Rev, Flags: cell.Flags, Alarmed: cell.Alarmed}
-	}
-	cell.Add(mean, low, high)
-	cell.Flags |= from
-	hour.Add(mean, low, high)
-	day.Add(mean, low, high)
-	sr.filled.Add(minute)
-	hour.Flags |= window.Dirty
-	day.Flags |= window.Dirty
-	d.dirty = d.dirty || minute/60 < d.nextHour || dayOf(minute) < d.nextDay
-	s.publishMinute(d, sr, slot, cell, o)
+	mark.Flags |= from
+	d.slots.Fill(sr.column, minute)
+	d.dirty = d.dirty || hour < d.nextHour || day < d.nextDay
+	s.publishMinute(d, sr, slot, v, mark, o)
 }
 
-// publishEvicted publishes the windows that a minute pushes out of the rings and that no tick has published: the log clock stood still
+// publishLost publishes the windows that an hour and a day push out of the rings and that no tick has published: the log clock stood still
 // for days while frames came.
-func (s *State) publishEvicted(d *device, sr *series, minute int64) {
-	sr.hours.Evicts(minute/60, func(h int64, c *window.Cell) {
-		if c.Flags&window.Dirty != 0 && c.N > 0 {
-			s.publishHour(d, sr, h, c)
-		}
-	})
-	sr.days.Evicts(dayOf(minute), func(day int64, c *window.Cell) {
-		if c.Flags&window.Dirty != 0 && c.N > 0 {
-			s.publishDay(d, sr, day, c)
-		}
-	})
+func (s *State) publishLost(d *device, sr *series, hour, day int64) {
+	sr.hist.EachLostHour(hour, func(h int64, t window.Total, mark *window.Mark) { s.publishHour(d, sr, h, t, mark) })
+	sr.hist.EachLostDay(day, func(day int64, t window.Total, mark *window.Mark) { s.publishDay(d, sr, day, t, mark) })
 }
 
 // publishMinute publishes a slot's mean and, when it is the newest, the rolling means that end with it.
-func (s *State) publishMinute(d *device, sr *series, slot int64, cell *window.Cell, o *observation) {
+func (s *State) publishMinute(d *device, sr *series, slot int64, v window.Value, mark *window.Mark, o *observation) {
 	start := slot * d.interval() * 60_000
 	end := start + d.interval()*60_000
-	s.publish(d, sr, telemetry.StatMinute, start, end, cell, 1, start, o)
+	s.publish(d, sr, telemetry.StatMinute, start, end, v.Total(), mark, 1, start, o)
 	if slot < sr.lastSlot {
 		sr.late = sr.late.with(slot)
 		d.dirty = true
 		return
 	}
 	sr.lastSlot = slot
-	s.rollingHour(d, sr, slot, cell.Rev)
-	s.rollingDay(d, sr, slot, cell.Rev)
+	s.rollingHour(d, sr, slot, mark.Rev)
+	s.rollingDay(d, sr, slot, mark.Rev)
 }
 
 // reviseRolling publishes the rolling means again that hold late slots, as far as the ring still holds their whole hour.
@@ -79,14 +58,14 @@ func (s *State) reviseRolling(d *device, sr *series) {
 	late := sr.late
 	sr.late = span{}
 	per := 60 / d.interval()
-	for slot := max(late.from, sr.lastSlot-minuteCells+per); slot < min(late.to+per-1, sr.lastSlot+1); slot++ {
-		if c := sr.minutes.At(slot); c != nil && c.N > 0 {
-			c.Rev++ // one counter serves a slot's own mean and the rolling ones that end with it
-			s.rollingHour(d, sr, slot, c.Rev)
+	for slot := max(late.from, sr.lastSlot-window.MinuteCells+per); slot < min(late.to+per-1, sr.lastSlot+1); slot++ {
+		if _, mark := sr.hist.Minute(slot); mark != nil {
+			mark.Rev++ // one counter serves a slot's own mean and the rolling ones that end with it
+			s.rollingHour(d, sr, slot, mark.Rev)
 		}
 	}
-	newest := sr.minutes.At(sr.lastSlot)
-	if newest == nil || newest.N == 0 || (late.to-1)*d.interval()/60 < sr.lastSlot*d.interval()/60-23 {
+	_, newest := sr.hist.Minute(sr.lastSlot)
+	if newest == nil || (late.to-1)*d.interval()/60 < sr.lastSlot*d.interval()/60-23 {
 		return
 	}
 	if late.to+per-1 <= sr.lastSlot { // not among those above
@@ -98,13 +77,12 @@ func (s *State) reviseRolling(d *device, sr *series) {
 // rollingHour publishes the mean of the 60 minutes that end with a slot.
 func (s *State) rollingHour(d *device, sr *series, slot int64, rev uint16) {
 	per := 60 / d.interval()
-	sum := sr.minutes.SumOf(slot-per+1, slot+1)
+	sum := sr.hist.RollingHour(slot, per)
 	if sum.N == 0 {
 		return
 	}
-	sum.Rev = rev
 	end := (slot + 1) * d.interval() * 60_000
-	s.publishRolling(d, sr, telemetry.StatRolling1, end-3_600_000, end, &sum, int(per))
+	s.publishRolling(d, sr, telemetry.StatRolling1, end-3_600_000, end, &sum, int(per), rev)
 }
 
 // rollingDay publishes the mean of the last 23 full hours and the running one up to a slot. The trailing edge moves by the hour, so
@@ -112,30 +90,29 @@ func (s *State) rollingHour(d *device, sr *series, slot int64, rev uint16) {
 func (s *State) rollingDay(d *device, sr *series, slot int64, rev uint16) {
 	last := slot * d.interval()
 	hour := last / 60
-	sum := sr.hours.SumOf(hour-23, hour+1)
+	sum := sr.hist.RollingDay(hour)
 	if sum.N == 0 {
 		return
 	}
-	sum.Rev = rev
 	start, end := (hour-23)*3_600_000, (slot+1)*d.interval()*60_000
-	s.publishRolling(d, sr, telemetry.StatRolling24, start, end, &sum, int((end-start)/60_000/d.interval()))
+	s.publishRolling(d, sr, telemetry.StatRolling24, start, end, &sum, int((end-start)/60_000/d.interval()), rev)
 }
 
-func (s *State) publishRolling(d *device, sr *series, stat telemetry.Statistic, start, end int64, sum *window.Cell, due int) {
-	l := s.out.start("mean", "", d, sr.factor, "stat", string(stat))
-	meanFields(&l, sum, due)
+func (s *State) publishRolling(d *device, sr *series, stat telemetry.Statistic, start, end int64, sum *window.Total, due int, rev uint16) {
+	l := s.out.series("mean", "", d, sr, string(stat))
+	meanFields(&l, sum, due, rev)
 	l.int("start", start/1000)
 	s.out.end(l, end)
 	s.judge(d, sr, stat, judged{start: start, end: end, measure: rules.Measure{Sum: sum.Sum, N: int64(sum.N)}, valid: int64(sum.N), due: int64(due)})
 }
 
-func meanFields(l *line, c *window.Cell, due int) {
-	l.fixed("avg", c.Mean())
-	l.fixed("min", c.Min)
-	l.fixed("max", c.Max)
-	l.int("count", int64(c.N))
+func meanFields(l *line, t *window.Total, due int, rev uint16) {
+	l.fixed("avg", t.Mean())
+	l.fixed("min", t.Min)
+	l.fixed("max", t.Max)
+	l.int("count", int64(t.N))
 	l.int("due", int64(due))
-	l.int("rev", int64(c.Rev))
+	l.int("rev", int64(rev))
 }
 
 // shareOf is n/due in millionths, at most one.
@@ -147,13 +124,13 @@ func shareOf(n int32, due int) telemetry.Fixed {
 }
 
 // publish publishes a tumbling window, as a revision when it has been published before, and judges it. at is the point's time.
-func (s *State) publish(d *device, sr *series, stat telemetry.Statistic, start, end int64, cell *window.Cell, due int, at int64, o *observation) {
-	if cell.Flags&window.Emitted != 0 {
-		cell.Rev++
+func (s *State) publish(d *device, sr *series, stat telemetry.Statistic, start, end int64, t window.Total, mark *window.Mark, due int, at int64, o *observation) {
+	if mark.Flags&window.Emitted != 0 {
+		mark.Rev++
 	}
-	cell.Flags = cell.Flags&^window.Dirty | window.Emitted
-	l := s.out.start("mean", "", d, sr.factor, "stat", string(stat))
-	meanFields(&l, cell, due)
+	mark.Flags = mark.Flags&^window.Dirty | window.Emitted
+	l := s.out.series("mean", "", d, sr, string(stat))
+	meanFields(&l, &t, due, mark.Rev)
 	if o != nil {
 		for _, x := range [...]hj212.Suffix{hj212.Cou, hj212.ZsAvg, hj212.ZsMin, hj212.ZsMax} {
 			if f, ok := o.fixed(x); ok {
@@ -162,27 +139,25 @@ func (s *State) publish(d *device, sr *series, stat telemetry.Statistic, start, 
 		}
 	}
 	s.out.end(l, at)
-	s.judge(d, sr, stat, judged{start: start, end: end, measure: rules.Measure{Sum: cell.Sum, N: int64(cell.N)}, valid: int64(cell.N), due: int64(due), cell: cell})
+	s.judge(d, sr, stat, judged{start: start, end: end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: int64(due), mark: mark})
 }
 
 // closeSlots makes minute values of the real-time values of slots whose record did not come within the grace.
-func (s *State) closeSlots(d *device, now int64) {
-	d.nextSlot = max(d.nextSlot, (now-graceMs)/(d.interval()*60_000))
+func (s *State) closeSlots(d *device) {
+	next := s.nextSlot(d)
 	for _, sr := range d.series {
-		sr.pending.Each(func(slot int64, c *window.Cell) {
-			if slot < d.nextSlot {
-				s.closeSlot(d, sr, slot, c)
-			}
-		})
+		for len(sr.open) > 0 && sr.open[0].slot < next {
+			s.closeSlot(d, sr)
+		}
 	}
 }
 
-// closeSlot makes the minute value of the real-time values of c, a cell of the pending ring, and empties it.
-func (s *State) closeSlot(d *device, sr *series, slot int64, c *window.Cell) {
-	was := *c
-	*c = window.Cell{}
-	if was.N > 0 && !sr.filled.Has(slot*d.interval()) {
-		s.fillSlot(d, sr, slot, was.Mean(), was.Min, was.Max, 0, nil)
+// closeSlot makes the minute value of the real-time values of the series' earliest open slot.
+func (s *State) closeSlot(d *device, sr *series) {
+	was := sr.open[0]
+	sr.dropOpen(d, was.slot)
+	if was.total.N > 0 && !d.slots.Filled(sr.column, was.slot*d.interval()) {
+		s.fillSlot(d, sr, was.slot, window.Value{Mean: was.total.Mean(), Low: was.total.Min, High: was.total.Max}, 0, nil)
 	}
 }
 
@@ -206,7 +181,7 @@ func (s *State) closeHours(d *device, now int64) {
 
 // expected reports whether data of [from, to), minutes, are due: not before the device's first frame, unless some were filled in.
 func (d *device) expected(from, to int64) bool {
-	return d.first != 0 && (to*60_000 > d.first || d.slots.Received.Count(from, to) > 0)
+	return d.first != 0 && (to*60_000 > d.first || d.slots.Any(from, to))
 }
 
 // closeDays is closeHours for the natural day of UTC+8.
@@ -230,31 +205,27 @@ func (s *State) closeDays(d *device, now int64) {
 				Count: int64(share.Due - share.Valid), Detail: fmt.Sprintf("%d of %d slots valid, %d received; 75 %% are needed", share.Valid, share.Due, share.Received)})
 		}
 	}
-	old := max(0, dayStart(to)-slotsKept)
-	d.slots.Forget(old)
-	for _, sr := range d.series {
-		sr.filled.Forget(old)
-	}
+	d.slots.Forget(max(0, dayStart(to)-slotsKept))
 }
 
-func (s *State) publishHour(d *device, sr *series, h int64, c *window.Cell) {
+func (s *State) publishHour(d *device, sr *series, h int64, t window.Total, mark *window.Mark) {
 	start := h * 3_600_000
-	s.publish(d, sr, telemetry.StatHour, start, start+3_600_000, c, int(60/d.interval()), start, nil)
+	s.publish(d, sr, telemetry.StatHour, start, start+3_600_000, t, mark, int(60/d.interval()), start, nil)
 }
 
-func (s *State) publishDay(d *device, sr *series, day int64, c *window.Cell) {
+func (s *State) publishDay(d *device, sr *series, day int64, t window.Total, mark *window.Mark) {
 	start, end := dayStart(day)*60_000, dayStart(day+1)*60_000
-	s.publish(d, sr, telemetry.StatDay, start, end, c, int(1440/d.interval()), start, nil)
+	s.publish(d, sr, telemetry.StatDay, start, end, t, mark, int(1440/d.interval()), start, nil)
 }
 
 // completeness publishes the share of slots of [from, to), minutes, that came and that are valid.
-func (s *State) completeness(d *device, period string, from, to int64, c *window.Cell) integrity.Share {
+func (s *State) completeness(d *device, period string, from, to int64, c *window.Mark) integrity.Share {
 	if c.Flags&window.Emitted != 0 {
 		c.Rev++
 	}
 	c.Flags = window.Emitted
 	share := d.slots.Share(from, to, d.reg.MinuteInterval)
-	l := s.out.start("completeness", "", d, "", "period", period)
+	l := s.out.start("completeness", d, "period", period)
 	l.int("due", int64(share.Due))
 	l.int("received", int64(share.Received))
 	l.int("valid", int64(share.Valid))
@@ -286,23 +257,15 @@ func (s *State) flushRevisions(d *device) {
 		if sr.late != (span{}) {
 			s.reviseRolling(d, sr)
 		}
-		sr.hours.Each(func(h int64, c *window.Cell) {
-			if c.Flags&window.Dirty != 0 && h < d.nextHour && c.N > 0 {
-				s.publishHour(d, sr, h, c)
-			}
-		})
-		sr.days.Each(func(day int64, c *window.Cell) {
-			if c.Flags&window.Dirty != 0 && day < d.nextDay && c.N > 0 {
-				s.publishDay(d, sr, day, c)
-			}
-		})
+		sr.hist.EachDirtyHour(d.nextHour, func(h int64, t window.Total, mark *window.Mark) { s.publishHour(d, sr, h, t, mark) })
+		sr.hist.EachDirtyDay(d.nextDay, func(day int64, t window.Total, mark *window.Mark) { s.publishDay(d, sr, day, t, mark) })
 	}
-	d.hours.Each(func(h int64, c *window.Cell) {
+	d.hours.Each(func(h int64, c *window.Mark) {
 		if c.Flags&window.Dirty != 0 {
 			s.completeness(d, "hour", h*60, (h+1)*60, c)
 		}
 	})
-	d.days.Each(func(day int64, c *window.Cell) {
+	d.days.Each(func(day int64, c *window.Mark) {
 		if c.Flags&window.Dirty != 0 {
 			s.completeness(d, "day", dayStart(day), dayStart(day+1), c)
 		}
