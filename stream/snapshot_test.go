@@ -51,11 +51,15 @@ func testSnapshot(next int64, clock time.Time) *Snapshot {
 
 // inPieces hands a body over in pieces of random sizes, some of them empty.
 func inPieces(body []byte, most int) <-chan []byte {
-	pieces := make(chan []byte, len(body)+2)
+	var cut [][]byte // some of them empty
 	for len(body) > 0 {
 		n := rand.N(min(most, len(body)) + 1)
-		pieces <- bytes.Clone(body[:n])
+		cut = append(cut, bytes.Clone(body[:n]))
 		body = body[n:]
+	}
+	pieces := make(chan []byte, len(cut))
+	for _, piece := range cut {
+		pieces <- piece
 	}
 	close(pieces)
 	return pieces
