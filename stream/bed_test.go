@@ -30,6 +30,7 @@ type bed struct {
 	broker  *broker.Embedded
 	cluster *broker.Cluster
 	client  *kgo.Client
+	group   string    // of the workers
 	base    time.Time // DataTime of the first minute record, within the horizon and far from now
 	minutes int       // minute records fed of each device
 }
@@ -55,7 +56,7 @@ func newEmptyBed(t *testing.T) *bed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	b := &bed{t: t, broker: e, cluster: e.Cluster(), base: time.Now().Add(-60 * time.Hour).Truncate(time.Hour)}
+	b := &bed{t: t, broker: e, cluster: e.Cluster(), group: DefaultConfig().Group, base: time.Now().Add(-60 * time.Hour).Truncate(time.Hour)}
 	if b.client, err = b.cluster.Client(kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
 		t.Fatal(err)
 	}
@@ -67,11 +68,18 @@ func newEmptyBed(t *testing.T) *bed {
 func newBed(t *testing.T) *bed {
 	t.Helper()
 	b := newEmptyBed(t)
+	b.seed()
+	return b
+}
+
+// seed writes rules and the registry into the journal.
+func (b *bed) seed() {
+	b.t.Helper()
 	high := telemetry.Fixed(50 * telemetry.FixedOne)
 	rs, err := rules.NewRuleSet("test", 1, []rules.Rule{{ID: "cod", Title: "COD", Basis: "GB 8978-1996", Factor: "w01018", Statistic: telemetry.StatMinute,
 		High: &high, Unit: "mg/L", RaiseAfter: 2, ClearAfter: 2, ClearBelow: telemetry.FixedOne, MinValid: rules.DefaultMinValid(telemetry.StatMinute)}})
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	var recs []*kgo.Record
 	for p := range int32(bedPartitions) {
@@ -84,7 +92,6 @@ func newBed(t *testing.T) *bed {
 	// Others than the workers write here: no record of it has a position.
 	command := &kgo.Record{Topic: b.cluster.Topic(telemetry.TopicCommands), Partition: 1, Key: []byte("X"), Value: []byte("{}")}
 	b.write(append(recs, command))
-	return b
 }
 
 const bedDevices = 12
@@ -280,7 +287,7 @@ func (b *bed) checkPublished(duplicates bool) {
 // checkPublishedFrom is checkPublished for the outputs of entries from the given offsets on; there are none of entries before.
 func (b *bed) checkPublishedFrom(from []int64, duplicates bool) {
 	b.t.Helper()
-	s, err := lookAround(context.Background(), b.cluster, &ReplayOptions{Compare: true, Group: DefaultConfig().Group})
+	s, err := lookAround(context.Background(), b.cluster, &ReplayOptions{Compare: true, Group: b.group})
 	if err != nil {
 		b.t.Fatal(err)
 	}

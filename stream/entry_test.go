@@ -73,7 +73,7 @@ func TestConfigValidate(t *testing.T) {
 	if err := cfg.Validate(); err != nil {
 		t.Errorf("default: %v", err)
 	}
-	if err := (Config{}).Validate(); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 7 {
-		t.Errorf("zero value: %v, want all 7 faults", err)
+	if err := (Config{}).Validate(); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 8 {
+		t.Errorf("zero value: %v, want all 8 faults", err)
 	}
 }

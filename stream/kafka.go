@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"outfall/telemetry"
 )
@@ -56,27 +55,36 @@ var errOutOfRange = errors.New("offset out of range")
 // publish hands it a whole group at a time. Within a group a batch that a broker refuses takes the later ones of its topic with it (the
 // client fails all that it holds for that partition; those in flight are refused for their sequence number), and after a failure
 // nothing more is written by this link.
+//
+// A fenced link writes each group in a transaction of its own. What it leaves unfinished is given up by the next takeOver, or by Kafka
+// after transactionTimeout.
 type link struct {
 	client    *kgo.Client
 	admin     *kadm.Client
 	cluster   Cluster
 	partition int32
+	fenced    bool
 }
 
-func openLink(cluster Cluster, partition int32, maxOutputs int) (*link, error) {
-	cl, err := cluster.Client(
+func openLink(cluster Cluster, partition int32, cfg *Config) (*link, error) {
+	opts := []kgo.Opt{
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.MaxConcurrentFetches(1),
 		kgo.FetchMaxWait(time.Second),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ManualFlushing(), kgo.MaxBufferedRecords(maxOutputs),
+		kgo.ManualFlushing(), kgo.MaxBufferedRecords(cfg.MaxBufferedOutputs),
 		kgo.StopProducerOnDataLossDetected(),
-	)
+	}
+	fenced := cfg.EOS == EOSFenced
+	if fenced {
+		opts = append(opts, fencedOpts(cfg, partition)...)
+	}
+	cl, err := cluster.Client(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("open the client of partition %d: %w", partition, err)
 	}
-	return &link{client: cl, admin: kadm.NewClient(cl), cluster: cluster, partition: partition}, nil
+	return &link{client: cl, admin: kadm.NewClient(cl), cluster: cluster, partition: partition, fenced: fenced}, nil
 }
 
 // close drops what is not yet out.
@@ -162,6 +170,11 @@ func (l *link) publish(ctx context.Context, group []*kgo.Record) error {
 			return fmt.Errorf("publish %s partition %d: an output of %d bytes, the limit is %d", rec.Topic, rec.Partition, n, maxOutputBytes)
 		}
 	}
+	if l.fenced {
+		if err := l.client.BeginTransaction(); err != nil {
+			return l.refused(err)
+		}
+	}
 	var (
 		mu    sync.Mutex // guards the two below
 		acked int
@@ -185,6 +198,12 @@ func (l *link) publish(ctx context.Context, group []*kgo.Record) error {
 	defer mu.Unlock()
 	if first == nil && acked != len(group) {
 		panic(fmt.Sprintf("stream: flush returned with %d of %d outputs acknowledged", acked, len(group)))
+	}
+	if l.fenced && first == nil {
+		first = l.client.EndTransaction(ctx, kgo.TryCommit)
+	}
+	if l.fenced && first != nil {
+		return l.refused(first)
 	}
 	return first
 }
@@ -223,98 +242,12 @@ func (g *outputGroup) reset() {
 	}
 }
 
-// A member is the worker's place in the consumer group, and what it writes into the journal. It fetches nothing.
-type member struct {
-	client  *kgo.Client
-	journal string
-}
-
-// join enters the group. The functions get journal partitions; they are never called concurrently, and the group waits for them.
-func join(cluster Cluster, cfg Config, assigned, revoked, lost func([]int32)) (*member, error) {
-	journal := cluster.Topic(telemetry.TopicJournal)
-	on := func(fn func([]int32)) func(context.Context, *kgo.Client, map[string][]int32) {
-		return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) { fn(partitions[journal]) }
-	}
-	opts := []kgo.Opt{
-		kgo.ConsumerGroup(cfg.Group), kgo.ConsumeTopics(journal), kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.SessionTimeout(cfg.SessionTimeout), kgo.HeartbeatInterval(cfg.SessionTimeout / 4),
-		kgo.RebalanceTimeout(cfg.DrainTimeout + 30*time.Second),
-		kgo.DisableAutoCommit(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.OnPartitionsAssigned(on(assigned)), kgo.OnPartitionsRevoked(on(revoked)), kgo.OnPartitionsLost(on(lost)),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(2 * time.Millisecond),
-	}
-	if cfg.InstanceID != "" {
-		opts = append(opts, kgo.InstanceID(cfg.InstanceID))
-	}
-	cl, err := cluster.Client(opts...)
-	if err != nil {
-		return nil, fmt.Errorf("join group %s: %w", cfg.Group, err)
-	}
-	cl.PauseFetchTopics(journal)
-	return &member{client: cl, journal: journal}, nil
-}
-
-// watch reports the group's errors until ctx ends.
-func (m *member) watch(ctx context.Context, report func(error)) {
-	for ctx.Err() == nil {
-		m.client.PollFetches(ctx).EachError(func(_ string, _ int32, err error) {
-			if ctx.Err() == nil {
-				report(err)
-			}
-		})
-	}
-}
-
-// tick writes a tick into the journal; done gets its outcome on another goroutine.
-func (m *member) tick(partition int32, now time.Time, done func(error)) {
-	m.client.Produce(context.Background(), tickRecord(m.journal, partition, now), func(_ *kgo.Record, err error) { done(err) })
-}
-
-// commit tells the group how far partitions are: the journal offset after the last entry whose outputs are all out.
-func (m *member) commit(ctx context.Context, next map[int32]int64) error {
-	if len(next) == 0 {
-		return nil
-	}
-	offsets := map[int32]kgo.EpochOffset{}
-	for p, o := range next {
-		offsets[p] = kgo.EpochOffset{Epoch: -1, Offset: o}
-	}
-	var refused error
-	m.client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{m.journal: offsets},
-		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-			refused = err
-			if err != nil {
-				return
-			}
-			for _, t := range resp.Topics {
-				for _, p := range t.Partitions {
-					if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-						refused = fmt.Errorf("journal partition %d: %w", p.Partition, err)
-					}
-				}
-			}
-		})
-	if refused != nil {
-		return fmt.Errorf("commit offsets: %w", refused)
-	}
-	return nil
-}
-
-// close leaves the group, for at most the drain's time: on a network that swallows packets the request would wait for ever.
-func (m *member) close(timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	err := m.client.LeaveGroupContext(ctx)
-	m.client.Close()
-	return err
-}
-
-// bounds are a topic's first and next offsets by partition.
+// bounds are a topic's first and next offsets by partition; next is before a transaction that is not committed yet.
 func bounds(ctx context.Context, admin *kadm.Client, topic string) (start, end map[int32]int64, err error) {
 	if start, err = offsetsOf(ctx, topic, admin.ListStartOffsets); err != nil {
 		return nil, nil, err
 	}
-	end, err = offsetsOf(ctx, topic, admin.ListEndOffsets)
+	end, err = offsetsOf(ctx, topic, admin.ListCommittedOffsets)
 	return start, end, err
 }
 

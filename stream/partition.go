@@ -48,6 +48,7 @@ type progress struct {
 	devices   atomic.Int64
 	alarms    atomic.Int64
 	clock     atomic.Int64 // log clock, ms
+	savedNext atomic.Int64 // next of the newest snapshot, -1 without one
 	saved     atomic.Int64 // when the newest snapshot was made, or the partition recovered without one; ms
 	fault     atomic.Pointer[string]
 
@@ -68,6 +69,8 @@ func (p *partition) run(stop, hard context.Context) {
 		case err == nil:
 			return
 		case errors.As(err, &lost):
+			text := lost.What
+			p.fault.Store(&text)
 			p.w.fail(err)
 			return
 		case stop.Err() != nil:
@@ -80,7 +83,11 @@ func (p *partition) run(stop, hard context.Context) {
 		if time.Since(began) > time.Minute {
 			pause = 250 * time.Millisecond
 		}
-		p.log.Error().Err(err).Dur("pause", pause).Msg("partition stopped, folding again from its newest snapshot")
+		level := zerolog.ErrorLevel
+		if errors.Is(err, errNotOurs) {
+			level = zerolog.WarnLevel // the group says soon who owns it
+		}
+		p.log.WithLevel(level).Err(err).Dur("pause", pause).Msg("partition stopped, folding again from its newest snapshot")
 		select {
 		case <-stop.Done():
 			return
@@ -107,10 +114,9 @@ type session struct {
 	durable bool            // the batch at hand is safe from a power loss in the journal
 	err     error           // of a publish within Apply
 
-	savedNext atomic.Int64 // next of the newest snapshot, -1 without one
-	saveAt    time.Time    // when another one is due
-	saving    *saving      // the one on its way, nil without
-	statsAt   time.Time
+	saveAt  time.Time // when another snapshot is due
+	saving  *saving   // the one on its way, nil without
+	statsAt time.Time
 }
 
 // session returns nil when stop ended and everything in hand was published and saved. It owns two goroutines:
@@ -118,11 +124,17 @@ type session struct {
 //	tick   writes the partition's clock into the journal; ends with the session
 //	save   writes one snapshot at a time into the store; ends before the session
 func (p *partition) session(stop, hard context.Context) error {
-	l, err := openLink(p.w.cluster, p.id, p.w.cfg.MaxBufferedOutputs)
+	l, err := openLink(p.w.cluster, p.id, &p.w.cfg)
 	if err != nil {
 		return err
 	}
 	defer l.close()
+	if err := p.takeOver(stop, l); err != nil {
+		if stop.Err() != nil {
+			return nil // nothing was begun
+		}
+		return err
+	}
 	s := &session{partition: p, link: l, hard: hard, at: map[telemetry.Topic]telemetry.Position{}}
 	if err := s.recover(stop); err != nil {
 		if stop.Err() != nil {

@@ -123,6 +123,7 @@ func (w *Worker) assigned(ids []int32) {
 		}
 		p := &partition{w: w, id: id, log: w.log.With().Int32("partition", id).Logger(), done: make(chan struct{})}
 		p.published.Store(-1)
+		p.savedNext.Store(-1)
 		stop, cancelStop := context.WithCancel(context.Background())
 		hard, cancelHard := context.WithCancel(context.Background())
 		p.stop, p.kill = cancelStop, cancelHard
@@ -140,7 +141,7 @@ func (w *Worker) revoked(ids []int32) {
 	}
 	deadline, cancel := context.WithTimeout(context.Background(), w.cfg.DrainTimeout)
 	defer cancel()
-	next := map[int32]int64{}
+	ended := map[int32]mark{}
 	for _, p := range ending {
 		select {
 		case <-p.done:
@@ -149,11 +150,9 @@ func (w *Worker) revoked(ids []int32) {
 		}
 		p.kill()
 		<-p.done
-		if n := p.published.Load(); n >= 0 {
-			next[p.id] = n
-		}
+		ended[p.id] = p.mark()
 	}
-	w.commit(next)
+	w.commit(ended)
 	w.forget(ending)
 }
 
@@ -170,22 +169,22 @@ func (w *Worker) lost(ids []int32) {
 	w.forget(ending)
 }
 
-// commitEvery commits what has moved, until ctx ends. A commit that fails, as during a rebalance, is made up for by the next.
+// commitEvery commits what has changed, until ctx ends. A commit that fails, as during a rebalance, is made up for by the next.
 func (w *Worker) commitEvery(ctx context.Context) {
 	every := time.NewTicker(commitInterval)
 	defer every.Stop()
-	committed := map[int32]int64{}
+	committed := map[int32]mark{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-every.C:
 		}
-		moved := map[int32]int64{}
+		moved := map[int32]mark{}
 		w.mu.Lock()
 		for id, p := range w.partitions {
-			if n := p.published.Load(); n >= 0 && n != committed[id] {
-				moved[id] = n
+			if m := p.mark(); m != committed[id] {
+				moved[id] = m
 			}
 		}
 		w.mu.Unlock()
@@ -196,10 +195,10 @@ func (w *Worker) commitEvery(ctx context.Context) {
 }
 
 // commit has its own deadline: it also runs when everything else is being stopped.
-func (w *Worker) commit(next map[int32]int64) bool {
+func (w *Worker) commit(marks map[int32]mark) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), commitInterval)
 	defer cancel()
-	if err := w.member.commit(ctx, next); err != nil {
+	if err := w.member.commit(ctx, marks); err != nil {
 		w.log.Debug().Err(err).Msg("offsets not committed")
 		return false
 	}

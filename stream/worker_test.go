@@ -146,13 +146,7 @@ func TestLostJournalStopsTheWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.feed(10)
-	var gone kadm.Offsets
-	for p, end := range b.journalEnds() {
-		gone.AddOffset(b.cluster.Topic(telemetry.TopicJournal), int32(p), end-1, -1)
-	}
-	if _, err := kadm.NewClient(b.client).DeleteRecords(t.Context(), gone); err != nil {
-		t.Fatal(err)
-	}
+	b.dropJournal()
 	w = startWorker(t, b.cluster, config(dir))
 	var lost *LostError
 	w.waitEnded(t)
@@ -171,6 +165,18 @@ func TestLostJournalStopsTheWorker(t *testing.T) {
 	b.waitFolded(w)
 	if err := w.stop(); err != nil {
 		t.Fatalf("Run with the loss accepted = %v", err)
+	}
+}
+
+// dropJournal leaves one entry of each partition, as a retention that is too short does.
+func (b *bed) dropJournal() {
+	b.t.Helper()
+	var gone kadm.Offsets
+	for p, end := range b.journalEnds() {
+		gone.AddOffset(b.cluster.Topic(telemetry.TopicJournal), int32(p), end-1, -1)
+	}
+	if _, err := kadm.NewClient(b.client).DeleteRecords(b.t.Context(), gone); err != nil {
+		b.t.Fatal(err)
 	}
 }
 

@@ -48,7 +48,16 @@ func defaultConfig(dataDir string) *Config {
 // Validate reports every fault at once, each under its key in the file.
 func (c *Config) Validate() error {
 	return errors.Join(c.Kafka.Validate(), c.TCP.Validate(), c.Ingest.Validate(), c.Stream.Validate(), c.Influx.Validate(), c.Admin.Validate(),
-		validPort("tcp.listen", c.TCP.Listen), validPort("tcp.tls.listen", c.TCP.TLS.Listen), validPort("admin.listen", c.Admin.Listen))
+		validPort("tcp.listen", c.TCP.Listen), validPort("tcp.tls.listen", c.TCP.TLS.Listen), validPort("admin.listen", c.Admin.Listen), c.validEOS())
+}
+
+// validEOS refuses transactions where they would lose what they are for.
+func (c *Config) validEOS() error {
+	if c.Stream.EOS == stream.EOSFenced && len(c.Kafka.Brokers) == 0 {
+		return errors.New("stream.eos: fenced needs Apache Kafka (kafka.brokers): the transactions of the embedded broker do not survive a kill. " +
+			"With position each output stands once there too")
+	}
+	return nil
 }
 
 // validPort refuses a port that no listener can have. That an address is no HOST:PORT at all is its stage's to say.

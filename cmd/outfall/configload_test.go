@@ -86,6 +86,22 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
+// TestConfigFencedNeedsKafka: the embedded broker's transactions are refused, with the reason, at the setting's place.
+func TestConfigFencedNeedsKafka(t *testing.T) {
+	file := writeFile(t, "stream:\n  eos: fenced\n")
+	_, _, err := loadConfig(file, "d", nil, nil)
+	if err == nil || exitCode(err, true) != exitUsage || !strings.Contains(err.Error(), file+":2:8: stream.eos: fenced needs Apache Kafka") ||
+		!strings.Contains(err.Error(), "do not survive a kill") {
+		t.Errorf("err = %v", err)
+	}
+	if _, _, err := loadConfig(file, "d", []string{"OUTFALL_KAFKA_BROKERS=x:1"}, nil); err != nil {
+		t.Errorf("on Apache Kafka: %v", err)
+	}
+	if _, _, err := loadConfig(writeFile(t, "stream: {eos: exactly}\n"), "d", nil, nil); err == nil {
+		t.Error("a mode that is none is accepted")
+	}
+}
+
 func TestConfigSyntaxError(t *testing.T) {
 	file := writeFile(t, "kafka:\n  brokers: [a\n")
 	_, _, err := loadConfig(file, "d", nil, nil)

@@ -56,7 +56,8 @@ func (c *Cluster) String() string {
 }
 
 // Client makes a client of the cluster; the caller closes it. opts come after the defaults and win. Records are produced with
-// acks=all and idempotence, and to the partition of their key unless opts say otherwise; topics are never created by use.
+// acks=all and idempotence, and to the partition of their key unless opts say otherwise; topics are never created by use. On Apache
+// Kafka records of a transaction are read once it is committed.
 // The error is about opts or about the files that the configuration names: no connection is made yet.
 func (c *Cluster) Client(opts ...kgo.Opt) (*kgo.Client, error) {
 	all := []kgo.Opt{kgo.ClientID("outfall")}
@@ -68,6 +69,8 @@ func (c *Cluster) Client(opts ...kgo.Opt) (*kgo.Client, error) {
 			return nil, fmt.Errorf("kafka client for %v: %w", c, err)
 		}
 		all = append(append(all, kgo.SeedBrokers(c.config.Brokers...)), security...)
+		// Workers may write in transactions (stream.eos). The embedded broker has none, and reads faster without the question.
+		all = append(all, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
 	cl, err := kgo.NewClient(append(all, opts...)...)
 	if err != nil {

@@ -24,7 +24,7 @@ const (
 )
 
 // Offsets are the offsets of topic t in the brokers' log, one per partition: of the oldest record (FromStart), or the next that
-// will be written (FromEnd).
+// will be written (FromEnd); of a transaction that is not committed yet, the first.
 func (c *Cluster) Offsets(ctx context.Context, t telemetry.Topic, from From) ([]int64, error) {
 	cl, err := c.Client()
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *Cluster) Offsets(ctx context.Context, t telemetry.Topic, from From) ([]
 func (c *Cluster) offsets(ctx context.Context, adm *kadm.Client, t telemetry.Topic, from From) ([]int64, error) {
 	list := adm.ListStartOffsets
 	if from == FromEnd {
-		list = adm.ListEndOffsets
+		list = adm.ListCommittedOffsets
 	}
 	return c.listed(ctx, t, list)
 }
@@ -62,7 +62,8 @@ func (c *Cluster) listed(ctx context.Context, t telemetry.Topic, list func(conte
 	return offsets, nil
 }
 
-// Tail is the last record of a partition of topic t; nil if the partition is empty. The record is the caller's.
+// Tail is the last record of a partition of topic t; nil if it holds none. Records of transactions that are under way or were given up are
+// none. The record is the caller's.
 func (c *Cluster) Tail(ctx context.Context, t telemetry.Topic, partition int32) (*kgo.Record, error) {
 	start, end, err := c.Bounds(ctx, t)
 	if err != nil {
@@ -76,16 +77,19 @@ func (c *Cluster) Tail(ctx context.Context, t telemetry.Topic, partition int32) 
 			start[p] = end[p] // nothing to read there
 		}
 	}
-	if start[partition] == end[partition] {
-		return nil, nil
+	// The end may be the marker of a transaction, and before it may come any number that was given up: the search widens.
+	for first, reach := start[partition], int64(2); ; reach *= 16 {
+		from := max(first, end[partition]-reach)
+		start[partition] = from
+		var last *kgo.Record
+		err = c.read(ctx, t, start, end, func(r *kgo.Record) error {
+			last = r
+			return nil
+		})
+		if err != nil || last != nil || from == first {
+			return last, err
+		}
 	}
-	start[partition] = end[partition] - 1
-	var last *kgo.Record
-	err = c.read(ctx, t, start, end, func(r *kgo.Record) error {
-		last = r
-		return nil
-	})
-	return last, err
 }
 
 // ReadAll calls fn with every record of topic t that was there at the call, each partition from its start and in order, then

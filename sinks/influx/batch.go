@@ -12,6 +12,7 @@ type record struct {
 	offset int64
 	value  []byte
 	pos    telemetry.Position // NoPosition: it carries none, so it is not the stream worker's
+	marker bool               // the end of a transaction: it takes an offset, and that is all
 }
 
 // A mark is how far a partition got: the next offset, and the greatest position before it.

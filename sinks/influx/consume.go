@@ -50,6 +50,7 @@ func (s *Sink) join() (*consumer, error) {
 		kgo.ConsumeTopics(s.topic()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a hole is seen in assign, not jumped over in silence
+		kgo.KeepControlRecords(),                    // passed over, but the last may be one: without it there would be lag for ever
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),         // from a poll until its records have found their part
 		kgo.SessionTimeout(15*time.Second), // how long a killed sink's partitions wait for another one
@@ -206,7 +207,7 @@ func (c *consumer) poll(ctx context.Context, wait time.Duration, limit int) ([]r
 		}
 		p.end = max(p.end, f.HighWatermark)
 		for _, r := range f.Records {
-			records = append(records, record{p, r.Offset, r.Value, position(r)})
+			records = append(records, record{p, r.Offset, r.Value, position(r), r.Attrs.IsControl()})
 		}
 	})
 	return records, errors.Join(errs...)

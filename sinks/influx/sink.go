@@ -178,6 +178,7 @@ func (s *Sink) take(b *batch, r record) {
 	p := r.part
 	p.cut.next = r.offset + 1
 	switch {
+	case r.marker:
 	case r.pos.Source < 0:
 		s.refuse(line{p, r.offset, r.value}, errors.New("the record carries no position"))
 	case !r.pos.After(p.cut.pos):
