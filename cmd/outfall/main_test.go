@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("DATA", dir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits, "await": scriptAwait, "upload": scriptUpload},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits, "await": scriptAwait, "until": scriptUntil, "upload": scriptUpload},
 	})
 }
 
@@ -50,6 +51,24 @@ func scriptUpload(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(conn.(*net.TCPConn).CloseWrite())
 	_, err = io.Copy(io.Discard, conn)
 	ts.Check(err)
+}
+
+// scriptUntil is the script command "until PATTERN PROGRAM ARG...": it runs the program again until its standard output matches.
+func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until pattern program arg...")
+	}
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("not within 30 s: %s", args[0])
+		}
+	}
 }
 
 // scriptAwait is the script command "await FILE": it waits until the file is there.
