@@ -31,7 +31,7 @@ type chaosConfig struct {
 	backfill int    // hours of minute records that each sends first, two a second
 	pause    time.Duration
 	calm     time.Duration // after the last kill everything is left alone for so long
-	limit    time.Duration // the kills must be over by then
+	limit    time.Duration // everything but the checks must be over by then
 }
 
 // chaosPatience is how long a thing that was killed may take to serve again: a machine that does ten other things is no failure.
@@ -44,7 +44,8 @@ type chaosVictim struct {
 	run   time.Duration   // between being ready and the next kill it runs for up to so long
 	kill  func() error    // SIGKILL, and its death
 	start func() error    // starts it again
-	ready func() bool     // it serves again
+	ready func() bool     // it serves again; nil: whatever it does then is no business of its killer
+	whole func() bool     // nothing at all is missing, which takes longer; nil: that is ready. Every tenth kill is waited for so, and the last
 	acks  bool            // it serves again only when a frame was acknowledged since its start
 	ended <-chan struct{} // closed when it ended, by a kill or by itself; nil: somebody else starts it again
 	why   func() string   // what it said last
@@ -180,9 +181,9 @@ func (c *chaos) killAll(ctx context.Context, v *chaosVictim, rng *rand.Rand) err
 			return err
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("only %d of %d kills in %v", n, v.kills, c.cfg.limit)
+			return fmt.Errorf("only %d of %d kills: %w", n, v.kills, ctx.Err())
 		}
-		early := n%8 == 7 && !c.serves(v, acked)
+		early := n%8 == 7 && v.ready != nil && !c.serves(v, acked)
 		if err := v.kill(); err != nil {
 			return err
 		}
@@ -198,26 +199,34 @@ func (c *chaos) killAll(ctx context.Context, v *chaosVictim, rng *rand.Rand) err
 		if err := v.start(); err != nil {
 			return err
 		}
+		if wait = upTo(v.run); v.ready == nil {
+			continue
+		}
 		if n%8 == 6 && n != v.kills-1 {
 			wait = upTo(1500 * time.Millisecond)
 			continue
 		}
-		if err := c.await(ctx, v, acked); err != nil {
+		if err := c.await(ctx, v, func() bool { return c.serves(v, acked) }); err != nil {
 			return err
 		}
 		c.note(v, func(b *chaosBook) { b.recovery = append(b.recovery, time.Since(began)) })
-		wait = upTo(v.run)
+		if v.whole != nil && (n%10 == 9 || n == v.kills-1) {
+			if err := c.await(ctx, v, v.whole); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
+// serves reports whether v, which was started when so many frames were acknowledged, serves again.
 func (c *chaos) serves(v *chaosVictim, acked int64) bool {
 	return (!v.acks || c.ledger.Len() > acked) && v.ready()
 }
 
-// await waits until v, which was started when so many frames were acknowledged, serves.
-func (c *chaos) await(ctx context.Context, v *chaosVictim, acked int64) error {
-	for end := time.Now().Add(chaosPatience); !c.serves(v, acked); {
+// await waits until ready says that v is.
+func (c *chaos) await(ctx context.Context, v *chaosVictim, ready func() bool) error {
+	for end := time.Now().Add(chaosPatience); !ready(); {
 		if time.Now().After(end) {
 			return fmt.Errorf("not ready within %v of its start", chaosPatience)
 		}

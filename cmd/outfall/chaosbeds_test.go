@@ -149,9 +149,9 @@ func chaosEmbedded(t *testing.T, cfg chaosConfig, kills, influxKills int, run ti
 	}
 	registry, rules := writeChaosFiles(t, tmp, devices)
 	ports := lowPorts(t, 2)
-	influxd := embeddedInflux{dir: filepath.Join(dir, "influx"), url: "http://" + ports[1]}
+	influxDir := filepath.Join(dir, "influx")
 	_, influxPort, _ := net.SplitHostPort(ports[1])
-	if err := errors.Join(os.MkdirAll(influxd.dir, 0o700), os.WriteFile(filepath.Join(influxd.dir, "port"), []byte(influxPort), 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(influxDir, 0o700), os.WriteFile(filepath.Join(influxDir, "port"), []byte(influxPort), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -174,48 +174,37 @@ func chaosEmbedded(t *testing.T, cfg chaosConfig, kills, influxKills int, run ti
 	outfall(t, 0, "registry", "import", registry, "--data", dir)
 	outfall(t, 0, "rules", "activate", rules, "--data", dir)
 
-	v := p.victim(kills, run, func() bool { return true }) // run.json would wait for influxd too
-	v.acks, v.ended = true, p.ended
-	runChaos(t, cfg, ports[0], devices, []*chaosVictim{v, influxd.victim(influxKills, 3*run)}).settleEmbedded(t, p, dir, kafka)
+	v := p.victim(kills, run, func() bool { return true })
+	v.acks, v.whole, v.ended = true, ready, p.ended
+	runChaos(t, cfg, ports[0], devices, []*chaosVictim{v, influxdVictim(influxDir, influxKills, 4*run)}).settleEmbedded(t, p, dir, kafka)
 }
 
-// embeddedInflux is the influxd of a running process.
-type embeddedInflux struct {
-	dir, url string
-	killed   int
-}
-
-// pid is that of the living influxd, 0 if there is none.
-func (e *embeddedInflux) pid() int {
-	text, _ := os.ReadFile(filepath.Join(e.dir, "influxd.pid"))
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || pid <= 1 {
-		return 0
+// influxdVictim is the influxd of a process that runs on dir and starts it again. It dies at any moment, while it starts too.
+func influxdVictim(dir string, kills int, run time.Duration) *chaosVictim {
+	living := func() int {
+		text, _ := os.ReadFile(filepath.Join(dir, "influxd.pid"))
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil || pid <= 1 {
+			return 0
+		}
+		args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if !strings.Contains(string(args), dir) { // the pid may be another program's by now
+			return 0
+		}
+		return pid
 	}
-	args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if !strings.Contains(string(args), e.dir) { // the pid may be another program's by now
-		return 0
-	}
-	return pid
-}
-
-// victim makes it one; the process starts it again. It may have to wait for a moment at which there is one to kill.
-func (e *embeddedInflux) victim(kills int, run time.Duration) *chaosVictim {
-	return &chaosVictim{name: "influxd", kills: kills, run: run, start: func() error { return nil },
-		ready: func() bool { return e.pid() != 0 && e.pid() != e.killed && answersOK(e.url+"/ping") },
-		kill: func() error {
-			for end := time.Now().Add(chaosPatience); ; {
-				if e.killed = e.pid(); e.killed != 0 {
-					if err := syscall.Kill(e.killed, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
-						return err
-					}
+	return &chaosVictim{name: "influxd", kills: kills, run: run, start: func() error { return nil }, kill: func() error {
+		for end := time.Now().Add(chaosPatience); ; time.Sleep(5 * time.Millisecond) {
+			if pid := living(); pid != 0 {
+				if err := syscall.Kill(pid, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
+					return err
 				}
-				if time.Now().After(end) {
-					return errors.New("there is no influxd to kill")
-				}
-				time.Sleep(5 * time.Millisecond)
 			}
-		}}
+			if time.Now().After(end) {
+				return errors.New("there is no influxd to kill")
+			}
+		}
+	}}
 }
 
 // settleEmbedded stops the process, lets a sink write what it had not written, and checks the books.

@@ -17,7 +17,7 @@ import (
 // fifth as often its influxd alone. `make chaos` runs it.
 func TestChaosEmbedded(t *testing.T) {
 	cfg, kills := chaosSettings(t)
-	chaosEmbedded(t, cfg, kills, kills/5, 6*time.Second)
+	chaosEmbedded(t, cfg, kills, kills/5, 3*time.Second)
 }
 
 // TestChaosThreeNodes kills ingest, two workers, the sink and single nodes of a three-node Apache Kafka, OUTFALL_TEST_KILLS times together.
