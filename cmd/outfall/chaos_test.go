@@ -290,11 +290,11 @@ func (c *chaos) print(t *testing.T) {
 		b := c.books[name]
 		kills += b.kills
 		slices.Sort(b.recovery)
-		p50, longest := time.Duration(0), time.Duration(0)
+		p50, longest := "-", "-"
 		if n := len(b.recovery); n > 0 {
-			p50, longest = b.recovery[n/2], b.recovery[n-1]
+			p50, longest = b.recovery[n/2].Round(10*time.Millisecond).String(), b.recovery[n-1].Round(10*time.Millisecond).String()
 		}
-		t.Logf("%-14s %6d %12d %16d %10v %10v", name, b.kills, b.early, len(b.ended), p50.Round(10*time.Millisecond), longest.Round(10*time.Millisecond))
+		t.Logf("%-14s %6d %12d %16d %10s %10s", name, b.kills, b.early, len(b.ended), p50, longest)
 		for _, why := range b.ended {
 			t.Logf("%s ended by itself: %s", name, why)
 		}

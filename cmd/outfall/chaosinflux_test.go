@@ -11,8 +11,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,16 +84,20 @@ type pointKey struct{ series, time string }
 // A pointSet is points and their fields; numbers have one spelling, strings a quote before them.
 type pointSet map[pointKey]map[string]string
 
-// checkInfluxPoints wants InfluxDB to hold every point of points.lp, each once and with the values written last, and no other.
+// checkInfluxPoints wants InfluxDB to hold every point of points.lp, each once and with the values written last, and no other of its devices.
 func checkInfluxPoints(t *testing.T, db influxQL, path string) {
 	t.Helper()
-	const rounds = 8 // a share of the devices at a time, for the memory's sake
-	points, fields, wrong := 0, 0, 0
-	fault := func(format string, a ...any) {
-		if wrong++; wrong <= 10 {
-			t.Errorf(format, a...)
-		}
+	points, fields, wrong := comparePoints(t, db, path)
+	t.Logf("InfluxDB: %d points with %d fields compared, %d wrong", points, fields, len(wrong))
+	if points == 0 || len(wrong) > 0 {
+		t.Errorf("InfluxDB: %d points, of which %d are not as published last:\n%s", points, len(wrong), strings.Join(wrong[:min(len(wrong), 10)], "\n"))
 	}
+}
+
+// comparePoints counts what it compared and tells each difference.
+func comparePoints(t *testing.T, db influxQL, path string) (points, fields int, wrong []string) {
+	t.Helper()
+	const rounds = 8 // a share of the devices at a time, for the memory's sake
 	for round := range uint32(rounds) {
 		want, measurements, mns := readPoints(t, path, func(mn string) bool {
 			h := fnv.New32a()
@@ -108,9 +114,9 @@ func checkInfluxPoints(t *testing.T, db influxQL, path string) {
 						have := answeredFields(s.Columns, row)
 						fields += len(have)
 						if w, ok := want[key]; !ok {
-							fault("InfluxDB holds %s %s %v, which was never published", key.series, key.time, have)
+							wrong = append(wrong, fmt.Sprintf("holds %s %s %v, once more than published", key.series, key.time, have))
 						} else if !maps.Equal(w, have) {
-							fault("InfluxDB holds %s %s %v, published last was %v", key.series, key.time, have, w)
+							wrong = append(wrong, fmt.Sprintf("holds %s %s %v, published last was %v", key.series, key.time, have, w))
 						}
 						delete(want, key)
 					}
@@ -118,12 +124,43 @@ func checkInfluxPoints(t *testing.T, db influxQL, path string) {
 			}
 		}
 		for key, w := range want {
-			fault("InfluxDB lacks %s %s %v", key.series, key.time, w)
+			wrong = append(wrong, fmt.Sprintf("lacks %s %s %v", key.series, key.time, w))
 		}
 	}
-	t.Logf("InfluxDB: %d points with %d fields compared, %d wrong", points, fields, wrong)
-	if points == 0 || wrong > 0 {
-		t.Errorf("InfluxDB: %d of %d points are not as published last", wrong, points)
+	return points, fields, wrong
+}
+
+// The comparison itself must see every kind of difference.
+func TestComparePoints(t *testing.T) {
+	const lines = `mean,factor=a\ b,mn=M1,stat=minute avg=1.50,rev=0i,flag="x \"y\"" 1
+mean,factor=a\ b,mn=M1,stat=minute avg=2.5,rev=1i 1
+mean,factor=a\ b,mn=M1,stat=minute avg=3,valid=true 2
+`
+	path := filepath.Join(t.TempDir(), "points.lp")
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const head = `{"results":[{"series":[{"name":"mean","tags":{"factor":"a b","mn":"M1","stat":"minute","outlet":""},
+		"columns":["time","avg","rev","flag","valid"],"values":[`
+	one, two := `[1,2.5,1,"x \"y\"",null]`, `[2,3,null,null,true]`
+	for values, want := range map[string]string{
+		one + "," + two:             "",
+		one:                         "lacks mean,factor=a b,mn=M1,stat=minute 2",
+		one + "," + two + "," + two: "once more than published",
+		one + "," + two + ",[3,1,null,null,null]": "once more than published",
+		`[1,1.5,1,"x \"y\"",null],` + two:         "published last was",
+		`[1,2.5,1,"x",null],` + two:               "published last was",
+		`[1,2.5,1,null,null],` + two:              "published last was",
+		one + `,[2,3,0,null,true]`:                "published last was",
+		one + `,[2,3,null,null,false]`:            "published last was",
+		strings.Replace(one, "1,2.5", "2,2.5", 1) + "," + strings.Replace(two, "2,3", "1,3", 1): "published last was",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, head+values+"]}]}]}") }))
+		points, _, wrong := comparePoints(t, influxQL{url: server.URL, db: "d"}, path)
+		server.Close()
+		if points != 2 || (want == "") != (len(wrong) == 0) || !strings.Contains(strings.Join(wrong, "\n"), want) {
+			t.Errorf("InfluxDB holds %s: %d points, %q, want %q", values, points, wrong, want)
+		}
 	}
 }
 
