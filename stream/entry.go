@@ -23,7 +23,7 @@ func decodeEntry(rec *kgo.Record) (telemetry.Entry, error) {
 		Kind: kind, MN: string(rec.Key), Value: rec.Value,
 	}
 	switch kind {
-	case telemetry.KindTick, telemetry.KindRules:
+	case telemetry.KindTick, telemetry.KindRules, telemetry.KindVersion:
 		return e, nil
 	case telemetry.KindReject:
 		e.Reason = header(rec, telemetry.HeaderReason)

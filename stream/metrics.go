@@ -22,7 +22,7 @@ const (
 const skipped = 0
 
 type metrics struct {
-	entries     [telemetry.KindOutcome + 1]prometheus.Counter // by kind
+	entries     map[telemetry.Kind]prometheus.Counter
 	outputs     map[telemetry.Topic]prometheus.Counter
 	suppressed  prometheus.Counter
 	restarts    prometheus.Counter
@@ -45,11 +45,12 @@ func newMetrics(w *Worker, reg prometheus.Registerer) (*metrics, error) {
 		suppressed:  counter("suppressed_total", "Outputs that were made again after a restart and were out already."),
 		restarts:    counter("partition_restarts_total", "Partitions begun anew from a snapshot because of a fault."),
 		ticksFailed: counter("ticks_failed_total", "Ticks of the clock that the journal did not take."),
+		entries:     map[telemetry.Kind]prometheus.Counter{},
 		outputs:     map[telemetry.Topic]prometheus.Counter{},
 	}
 	entries := vector("entries_total", "Journal entries folded, by kind; kind=\"skipped\": of a kind that is not known.", "kind")
 	m.entries[skipped] = entries.WithLabelValues("skipped")
-	for k := telemetry.KindFrame; k <= telemetry.KindOutcome; k++ {
+	for _, k := range telemetry.Kinds() {
 		m.entries[k] = entries.WithLabelValues(k.String())
 	}
 	outputs := vector("outputs_total", "Outputs that the brokers have acknowledged.", "topic")

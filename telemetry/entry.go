@@ -18,11 +18,22 @@ const (
 	KindRules                    // the canonical JSON of a rule set; written to every partition
 	KindCommand                  // Command: what a device is to be asked
 	KindOutcome                  // Outcome: a step in a command's life
+	KindVersion                  // Version: from here on the fold computes by another algorithm; written to every partition
+	kindEnd
 )
+
+// Kinds lists every Kind.
+func Kinds() []Kind {
+	all := make([]Kind, 0, kindEnd-1)
+	for k := KindFrame; k < kindEnd; k++ {
+		all = append(all, k)
+	}
+	return all
+}
 
 var kindNames = map[Kind]string{
 	KindFrame: "frame", KindReject: "reject", KindSession: "session", KindTick: "tick", KindRegistry: "registry", KindRules: "rules",
-	KindCommand: "command", KindOutcome: "outcome",
+	KindCommand: "command", KindOutcome: "outcome", KindVersion: "version",
 }
 
 // String is the kind's name on the wire; it is empty for a value that is no kind.
@@ -57,7 +68,7 @@ type Entry struct {
 	// the millisecond. Never device time.
 	Received time.Time
 	Kind     Kind
-	MN       string // key; empty for ticks and rules
+	MN       string // key; empty for ticks, rules and versions
 	Value    []byte // see Kind; aliases the record, read only
 	Reason   string // KindReject only
 }
@@ -65,6 +76,15 @@ type Entry struct {
 // A Tick moves the clock of one partition. The log clock is the greatest Time seen; nothing else makes time pass.
 type Tick struct {
 	Time time.Time `json:"t"` // UTC, whole milliseconds
+}
+
+// A Version switches the arithmetic of its partition, from its offset on. Without one the algorithm is 1. A program keeps every algorithm
+// that it ever had, so that a range replays by the one of its day.
+type Version struct {
+	Algorithm int       `json:"algorithm"` // 1 or more
+	Operator  string    `json:"operator"`  // who asked, 1..64 bytes
+	Reason    string    `json:"reason,omitempty"`
+	Time      time.Time `json:"time"` // UTC
 }
 
 // A Session is an event of a device's connections: one opened, written when the device is first recognised on it; one closed; or a second

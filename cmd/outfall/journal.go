@@ -143,7 +143,7 @@ an unknown MN among them, are kept in a topic of their own: --rejects prints tha
 
 func journalKinds() []string {
 	var kinds []string
-	for k := telemetry.KindFrame; k.String() != ""; k++ {
+	for _, k := range telemetry.Kinds() {
 		kinds = append(kinds, k.String())
 	}
 	return kinds
