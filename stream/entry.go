@@ -7,11 +7,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"outfall/stream/fold"
 	"outfall/telemetry"
 )
 
-// decodeEntry reads a record of the journal. The entry's Value aliases the record. An error means that the record is none that
-// this version knows: it is skipped, in every replay alike, because only its own bytes decide.
+// decodeEntry reads a record of the journal. The entry's Value aliases the record. An error that wraps fold.ErrAlgorithm means that nothing
+// from the record on can be folded. Any other means that the record is none that this version knows: it is skipped, in every replay alike,
+// because only its own bytes decide.
 func decodeEntry(rec *kgo.Record) (telemetry.Entry, error) {
 	name := header(rec, telemetry.HeaderKind)
 	kind, ok := telemetry.ParseKind(name)
@@ -23,7 +25,12 @@ func decodeEntry(rec *kgo.Record) (telemetry.Entry, error) {
 		Kind: kind, MN: string(rec.Key), Value: rec.Value,
 	}
 	switch kind {
-	case telemetry.KindTick, telemetry.KindRules, telemetry.KindVersion:
+	case telemetry.KindTick, telemetry.KindRules:
+		return e, nil
+	case telemetry.KindVersion:
+		if err := fold.CheckVersion(rec.Value); err != nil {
+			return telemetry.Entry{}, fmt.Errorf("journal partition %d offset %d: %w", rec.Partition, rec.Offset, err)
+		}
 		return e, nil
 	case telemetry.KindReject:
 		e.Reason = header(rec, telemetry.HeaderReason)

@@ -15,12 +15,12 @@ import (
 	"outfall/telemetry"
 )
 
-// A LostError says that journal entries which a partition still needs are gone. Nothing can be computed from there on that equals what
-// the entries would have given, so the worker stops.
+// A LostError says that a partition's journal cannot be folded on: entries that are still needed are gone, or it switches to an arithmetic
+// that this program lacks. Nothing can be computed from there on that equals what it would have given, so the worker stops.
 type LostError struct {
 	Partition int32
 	Wanted    int64  // journal offset that is to be folded next
-	What      string // what is gone, and what to do
+	What      string // what is missing, and what to do
 }
 
 func (e *LostError) Error() string {
@@ -178,6 +178,9 @@ func (s *session) fold(b batch) error {
 	emit := s.emit
 	for _, rec := range b.records {
 		e, err := decodeEntry(rec)
+		if errors.Is(err, fold.ErrAlgorithm) {
+			return errors.Join(s.publish(), &LostError{Partition: s.id, Wanted: rec.Offset, What: err.Error()})
+		}
 		if err != nil {
 			s.w.metrics.entries[skipped].Inc()
 			s.w.skippedLog.Warn().Err(err).Msg("journal entry skipped")

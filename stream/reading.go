@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"outfall/stream/fold"
 	"outfall/telemetry"
 )
 
@@ -99,6 +100,9 @@ func committed(ctx context.Context, cluster Cluster, group string) (map[int32]in
 func readJournal(ctx context.Context, cluster Cluster, partition int32, from, end int64, fn func(*kgo.Record, *telemetry.Entry) error) error {
 	return cluster.ReadPartition(ctx, telemetry.TopicJournal, partition, from, end, func(rec *kgo.Record) error {
 		e, err := decodeEntry(rec)
+		if errors.Is(err, fold.ErrAlgorithm) {
+			return err
+		}
 		if err != nil {
 			return nil // as the worker does
 		}

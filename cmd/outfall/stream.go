@@ -30,7 +30,8 @@ type streamRow struct {
 }
 
 func newStream(a *app) *cobra.Command {
-	return parent("stream", "Look at the workers", "Look at the workers that fold the journal.", newStreamLs(a))
+	return parent("stream", "Look at the workers and switch their arithmetic", "Look at the workers that fold the journal, and switch their arithmetic.",
+		newStreamLs(a), newStreamSwitch(a))
 }
 
 func newStreamLs(a *app) *cobra.Command {

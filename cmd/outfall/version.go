@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"outfall/stream/fold"
 )
 
 // version is set by the linker (-X main.version=...); empty: the toolchain's own, from the revision.
@@ -18,6 +20,8 @@ type versionRow struct {
 	Modified bool   `json:"modified"` // built from a tree with uncommitted changes
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	// Algorithms is the newest arithmetic of the fold; all from 1 on are there.
+	Algorithms int `json:"algorithms"`
 }
 
 func newVersion(a *app) *cobra.Command {
@@ -25,7 +29,7 @@ func newVersion(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print what this binary was built from",
-		Long:    "Print the version, revision and toolchain that this binary was built from.",
+		Long:    "Print the version, revision and toolchain that this binary was built from, and the algorithms of the fold that it has.",
 		Example: "  outfall version --output jsonl",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -34,7 +38,7 @@ func newVersion(a *app) *cobra.Command {
 				return err
 			}
 			v := buildVersion()
-			text := fmt.Sprintf("outfall %s, %s, %s", v.Version, v.Go, v.Platform)
+			text := fmt.Sprintf("outfall %s, %s, %s, algorithms 1..%d", v.Version, v.Go, v.Platform, v.Algorithms)
 			if v.Revision != "" {
 				text += ", revision " + v.Revision
 			}
@@ -52,7 +56,7 @@ func newVersion(a *app) *cobra.Command {
 }
 
 func buildVersion() versionRow {
-	v := versionRow{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionRow{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Algorithms: fold.Algorithms}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v

@@ -1,0 +1,31 @@
+package fold
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"outfall/telemetry"
+)
+
+// Algorithms is the newest arithmetic that this package has. It has all from 1 on, so that every range replays by the one of its day.
+const Algorithms = 1
+
+// ErrAlgorithm is a switch to an arithmetic that this package lacks: entries behind it cannot be folded.
+var ErrAlgorithm = errors.New("unknown algorithm")
+
+// CheckVersion reports whether the value of a version entry can be followed. The error wraps ErrAlgorithm when it names an algorithm that
+// is missing here; any other means that the value is no version.
+func CheckVersion(value []byte) error {
+	var v telemetry.Version
+	if err := json.Unmarshal(value, &v); err != nil {
+		return fmt.Errorf("version: %w", err)
+	}
+	if v.Algorithm < 1 {
+		return fmt.Errorf("version: algorithm %d is not 1 or more", v.Algorithm)
+	}
+	if v.Algorithm > Algorithms {
+		return fmt.Errorf("%w %d, this program has 1..%d: go on with the newer program that was in use", ErrAlgorithm, v.Algorithm, Algorithms)
+	}
+	return nil
+}
