@@ -7,6 +7,8 @@ DATA        ?= data
 RUNFLAGS    ?=
 DEMOFLAGS   ?=
 PEERSFLAGS  ?=
+STREAMSFLAGS ?=
+QUICK       ?=
 SOAK        ?= 30m
 KILLS       ?= 200
 FUZZTIME    ?= 1m
@@ -14,7 +16,7 @@ EXECUTIONS  ?= 10000000
 SEED        ?= $(shell date +%s)
 export OUTFALL_CACHE := $(CACHE)
 
-.PHONY: help build run demo test check integration bench bench-gateway soak chaos fuzz arches fmt clean
+.PHONY: help build run demo test check integration bench bench-gateway bench-streams soak chaos fuzz arches fmt clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +57,9 @@ bench: ## benchmarks: decode, TCP to ack, fold, sink (COUNT=10 for benchstat)
 
 bench-gateway: ## the gateway against a C server and others, under 10 minutes; needs cc, two quiet cores, 20,000 files (PEERSFLAGS=-quick: rough)
 	@go run ./bench/peers $(PEERSFLAGS)
+
+bench-streams: ## the stream worker against goka and Kafka Streams on real Kafka, three quarters of an hour; needs java 17, mvn, two quiet cores (QUICK=1: rough)
+	@go run ./bench/streams $(if $(QUICK),-quick) $(STREAMSFLAGS)
 
 soak: ## 15,000 loggers with every fault on for 30 minutes (SOAK=5m or more), then the books; needs 20,000 files
 	OUTFALL_TEST_SOAK=$(SOAK) go test -tags 'integration soak' -count=1 -timeout 24h -v -run '^TestSoak$$' ./cmd/outfall

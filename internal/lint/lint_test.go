@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"sinks/influx":       {"telemetry", "internal/broker"},
 	"bench":              {"telemetry", "ingest/hj212"},
 	"bench/peers":        {"*"}, // a measuring program: it runs the gateway beside its peers
+	"bench/streams":      {"*"}, // the same for the stream worker
 	"cmd/outfall":        {"*"},
 	"deploy/sample":      nil,
 	"testdata":           nil,
@@ -44,8 +45,8 @@ var layers = map[string][]string{
 var homes = map[string][]string{
 	"github.com/panjf2000/gnet":          {"ingest/tcp", "bench/peers"},
 	"github.com/twmb/franz-go/pkg/kfake": {"internal/broker"},
-	"github.com/twmb/franz-go/pkg/kadm":  {"internal/broker", "stream", "sinks/influx"},
-	"github.com/twmb/franz-go":           {"internal/archive", "internal/broker", "ingest", "stream", "sinks/influx", "cmd/outfall"},
+	"github.com/twmb/franz-go/pkg/kadm":  {"internal/broker", "stream", "sinks/influx", "bench/streams"},
+	"github.com/twmb/franz-go":           {"internal/archive", "internal/broker", "ingest", "stream", "sinks/influx", "cmd/outfall", "bench/streams"},
 	"github.com/influxdata":              {"sinks/influx"},
 	"github.com/minio":                   {"internal/store"},
 	"github.com/klauspost/compress":      {"stream", "internal/archive"},
@@ -54,8 +55,8 @@ var homes = map[string][]string{
 	"github.com/spf13":                   {"cmd/outfall"},
 	"github.com/prometheus":              {"internal/obs", "internal/broker", "ingest", "ingest/tcp", "stream", "sinks/influx", "cmd/outfall"},
 	"github.com/rs/zerolog":              {"internal/obs", "internal/broker", "ingest", "ingest/tcp", "stream", "sinks/influx", "cmd/outfall"},
-	"golang.org/x/sys":                   {"internal/broker", "ingest/tcp", "sinks/influx", "cmd/outfall", "bench/peers"},
-	"golang.org/x/sync":                  {"ingest", "ingest/tcp", "stream", "sinks/influx", "bench", "internal/broker", "internal/obs", "cmd/outfall"},
+	"golang.org/x/sys":                   {"internal/broker", "ingest/tcp", "sinks/influx", "cmd/outfall", "bench/peers", "bench/streams"},
+	"golang.org/x/sync":                  {"ingest", "ingest/tcp", "stream", "sinks/influx", "bench", "internal/broker", "internal/obs", "cmd/outfall", "bench/streams"},
 	"golang.org/x/term":                  {"cmd/outfall", "internal/obs"},
 	"golang.org/x/text":                  {"ingest/hj212"},
 }
@@ -89,7 +90,13 @@ func sources(t *testing.T) []source {
 		if e.IsDir() && (rel == "bin" || rel == "data" || rel == "internal/lint" || strings.HasPrefix(e.Name(), ".") && rel != ".") {
 			return filepath.SkipDir
 		}
-		if e.IsDir() || !strings.HasSuffix(path, ".go") {
+		if e.IsDir() {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && rel != "." {
+				return filepath.SkipDir // a module of its own, as a peer in a benchmark is
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") {
 			return nil
 		}
 		fset := token.NewFileSet()
