@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"math/bits"
+	"strconv"
 )
 
 // Fixed is a quantity in millionths of its unit: the one number form of the fold, of rules and of everything published.
@@ -83,34 +84,24 @@ func (f Fixed) Append(dst []byte) []byte {
 		dst = append(dst, '-')
 		u = -u
 	}
-	dst = appendUint(dst, u/uint64(FixedOne))
-	frac := u % uint64(FixedOne)
+	dst = strconv.AppendUint(dst, u/uint64(FixedOne), 10)
+	frac := uint32(u % uint64(FixedOne))
 	if frac == 0 {
 		return dst
 	}
-	var buf [fixedDigits]byte
-	for i := fixedDigits - 1; i >= 0; i-- {
-		buf[i] = byte('0' + frac%10)
-		frac /= 10
-	}
-	n := fixedDigits
+	high, mid, low := twoDigits(frac/10_000), twoDigits(frac/100%100), twoDigits(frac%100)
+	buf := [1 + fixedDigits]byte{'.', high[0], high[1], mid[0], mid[1], low[0], low[1]}
+	n := len(buf)
 	for buf[n-1] == '0' {
 		n--
 	}
-	return append(append(dst, '.'), buf[:n]...)
+	return append(dst, buf[:n]...)
 }
 
-func appendUint(dst []byte, u uint64) []byte {
-	var buf [20]byte
-	i := len(buf)
-	for {
-		i--
-		buf[i] = byte('0' + u%10)
-		if u /= 10; u == 0 {
-			return append(dst, buf[i:]...)
-		}
-	}
-}
+// twoDigits is the text of 0..99, by the table: a line has dozens of numbers.
+func twoDigits(n uint32) string { return digitPairs[2*n : 2*n+2] }
+
+const digitPairs = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899"
 
 // String is the text of Append.
 func (f Fixed) String() string { return string(f.Append(nil)) }
