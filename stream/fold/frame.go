@@ -236,12 +236,24 @@ func (s *State) foundDuplicate(d *device, m *hj212.Message) {
 // reusedQNBit is the one quality of the fold's own, beside hj212.Quality's.
 const reusedQNBit = 1 << 31
 
-// hash is FNV-1a, 64 bits: it only has to tell a device's last few frames apart, and must be the same for ever.
+// hash goes on from h with b, eight bytes at a time: it only has to tell a device's last few frames apart, and must be the same for ever.
+// The length goes in, so that "ab","c" is not "a","bc". Texts that differ within one word never have the same hash: every step can be undone.
 func hash(h uint64, b []byte) uint64 {
-	for _, c := range b {
-		h = (h ^ uint64(c)) * 1099511628211
+	h = mix(h, uint64(len(b)))
+	for ; len(b) >= 8; b = b[8:] {
+		h = mix(h, binary.LittleEndian.Uint64(b))
 	}
-	return (h ^ 0xff) * 1099511628211 // a terminator, so that "ab","c" is not "a","bc"
+	var rest uint64
+	for i, c := range b {
+		rest |= uint64(c) << (8 * i)
+	}
+	return mix(h, rest)
+}
+
+// mix spreads w over all bits: the multiplication upwards, the shift back down.
+func mix(h, w uint64) uint64 {
+	h = (h ^ w) * 0x9E3779B97F4A7C15 // odd: 2^64 by the golden ratio
+	return h ^ h>>32
 }
 
 const hashSeed uint64 = 14695981039346656037

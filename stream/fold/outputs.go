@@ -14,6 +14,14 @@ type outputs struct {
 	emit  func(telemetry.Output)
 	ord   [8]int32 // next ordinal, by topic
 	lines []byte   // line protocol of the device at hand, not yet emitted
+
+	stamps [2]stamp // of even and of odd minutes: the lines of a record are about a minute's start and its end
+}
+
+// A stamp is the end of a line: a time, as text.
+type stamp struct {
+	ms   int64
+	text []byte // empty: not made yet
 }
 
 func (o *outputs) begin(e *telemetry.Entry, emit func(telemetry.Output)) {
@@ -90,13 +98,19 @@ func (o *outputs) begun(d *device, measurement, cn, factor string) line {
 }
 
 // end closes the line at a time in milliseconds.
-func (o *outputs) end(l line, ms int64) { o.endNano(l, ms*1_000_000) }
+func (o *outputs) end(l line, ms int64) {
+	st := &o.stamps[ms/60_000&1]
+	if st.ms != ms || len(st.text) == 0 {
+		st.ms, st.text = ms, appendStamp(st.text[:0], ms*1_000_000)
+	}
+	o.lines = append(l.b, st.text...)
+}
 
 // endNano is end at a time in nanoseconds.
-func (o *outputs) endNano(l line, ns int64) {
-	l.b = append(l.b, ' ')
-	l.b = strconv.AppendInt(l.b, ns, 10)
-	o.lines = append(l.b, '\n')
+func (o *outputs) endNano(l line, ns int64) { o.lines = appendStamp(l.b, ns) }
+
+func appendStamp(b []byte, ns int64) []byte {
+	return append(strconv.AppendInt(append(b, ' '), ns, 10), '\n')
 }
 
 func (l *line) key(name string) {

@@ -2,6 +2,7 @@ package fold
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"outfall/ingest/hj212"
@@ -106,13 +107,15 @@ func (s *State) publishRolling(d *device, sr *series, stat telemetry.Statistic, 
 	s.judge(d, sr, stat, judged{start: start, end: end, measure: rules.Measure{Sum: sum.Sum, N: int64(sum.N)}, valid: int64(sum.N), due: int64(due)})
 }
 
+// meanFields begins the fields of a mean. Most lines are means: their names are constants here, not parameters.
 func meanFields(l *line, t *window.Total, due int, rev uint16) {
-	l.fixed("avg", t.Mean())
-	l.fixed("min", t.Min)
-	l.fixed("max", t.Max)
-	l.int("count", int64(t.N))
-	l.int("due", int64(due))
-	l.int("rev", int64(rev))
+	b := t.Mean().Append(append(l.b, " avg="...))
+	b = t.Min.Append(append(b, ",min="...))
+	b = t.Max.Append(append(b, ",max="...))
+	b = strconv.AppendInt(append(b, ",count="...), int64(t.N), 10)
+	b = strconv.AppendInt(append(b, "i,due="...), int64(due), 10)
+	b = strconv.AppendUint(append(b, "i,rev="...), uint64(rev), 10)
+	l.b, l.fields = append(b, 'i'), 6
 }
 
 // shareOf is n/due in millionths, at most one.
