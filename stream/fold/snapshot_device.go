@@ -211,10 +211,10 @@ func (d *decoder) device(s *State) *device {
 		return dev
 	}
 	n := dev.slots.Series()
-	all := make([]series, n) // one piece of memory
+	all, room := make([]series, n), window.NewRoom(n) // few pieces of memory
 	dev.series = make([]*series, 0, n)
 	for i := range all {
-		d.series(s, dev, &all[i])
+		d.series(s, dev, &all[i], room)
 		if i > 0 && d.err == nil && all[i].key <= all[i-1].key {
 			d.fail("device %s: series %q after %q", dev.mn, all[i].key, all[i-1].key)
 		}
@@ -240,14 +240,14 @@ func (d *decoder) recent(r *recentRing) {
 	}
 }
 
-func (d *decoder) series(s *State, dev *device, sr *series) {
+func (d *decoder) series(s *State, dev *device, sr *series, room *window.Room) {
 	key := d.bytes()
 	*sr = *newSeries(s.nameOf(key), int(d.uint()))
 	if d.err != nil {
 		return
 	}
 	var err error
-	if d.b, err = sr.hist.Read(d.b); err != nil {
+	if d.b, err = sr.hist.Read(d.b, room); err != nil {
 		d.fail("%s %s: %w", dev.mn, sr.key, err)
 	}
 	n := d.uint()

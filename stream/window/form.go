@@ -213,8 +213,9 @@ var totalNumbers = [...]func(t *Total) int64{
 	func(t *Total) int64 { return int64(t.Min) }, func(t *Total) int64 { return int64(t.Max) },
 }
 
-// Read is the inverse of AppendTo for a History that is NewHistory's, and returns the bytes behind the form. The History does not alias b.
-func (h *History) Read(b []byte) (rest []byte, err error) {
+// Read is the inverse of AppendTo for a History that is NewHistory's, and returns the bytes behind the form. The History does not alias b;
+// its cells are of room.
+func (h *History) Read(b []byte, room *Room) (rest []byte, err error) {
 	if len(b) == 0 || b[0]&^wideForm >= uint8(len(units)) {
 		return nil, errForm
 	}
@@ -228,7 +229,7 @@ func (h *History) Read(b []byte) (rest []byte, err error) {
 	if head == noHead && f.n == 0 && len(b) >= 2 && b[0] == 0 && b[1] == 0 && !isWide {
 		return b[2:], nil // nothing at all: no cells are made
 	}
-	h.makeCells()
+	h.makeCells(room)
 	if isWide {
 		h.makeWide()
 	}

@@ -139,7 +139,7 @@ func (h *History) wideOf(r *ring[total]) []Total {
 // nil when the slot is older than those held. ok is false, and nothing is done, when the hour or the day is.
 func (h *History) Fill(slot, hour, day int64, v Value) (kept *Mark, ok bool) {
 	if h.minutes.cells == nil {
-		h.makeCells()
+		h.makeCells(new(Room))
 	}
 	if !h.hours.touch(hour) || !h.days.touch(day) {
 		return nil, false
@@ -169,10 +169,33 @@ func (h *History) Fill(slot, hour, day int64, v Value) (kept *Mark, ok bool) {
 	return kept, true
 }
 
-func (h *History) makeCells() {
-	h.minutes.cells = make([]minute, MinuteCells)
-	totals := make([]total, HourCells+DayCells)
+func (h *History) makeCells(room *Room) {
+	minutes, totals := room.take()
+	h.minutes.cells = minutes
 	h.hours.cells, h.days.cells = totals[:HourCells:HourCells], totals[HourCells:]
+}
+
+// A Room is memory for the cells of Histories that are read together: two pieces for all of them instead of two each. The zero value makes
+// room for one after the other.
+type Room struct {
+	ahead   int // Histories to make room for when there is none
+	minutes []minute
+	totals  []total
+}
+
+// NewRoom makes room for n Histories, when the first of them needs it.
+func NewRoom(n int) *Room { return &Room{ahead: n} }
+
+func (r *Room) take() ([]minute, []total) {
+	const each = HourCells + DayCells
+	if len(r.minutes) == 0 {
+		n := max(r.ahead, 1)
+		r.minutes, r.totals = make([]minute, n*MinuteCells), make([]total, n*each)
+		r.ahead = 0
+	}
+	minutes, totals := r.minutes[:MinuteCells:MinuteCells], r.totals[:each:each]
+	r.minutes, r.totals = r.minutes[MinuteCells:], r.totals[each:]
+	return minutes, totals
 }
 
 func (h *History) makeWide() {

@@ -19,15 +19,20 @@ func AppendColumn(dst []byte, v []int64) []byte {
 	if len(v) == 0 {
 		return dst
 	}
-	least, most := v[0], v[0]
-	leastStep, mostStep := int64(0), int64(0)
-	if len(v) > 1 {
-		leastStep, mostStep = v[1]-v[0], v[1]-v[0]
+	same := 1
+	for same < len(v) && v[same] == v[0] {
+		same++
 	}
-	for i := 1; i < len(v); i++ {
-		step := v[i] - v[i-1]
-		least, most = min(least, v[i]), max(most, v[i])
-		leastStep, mostStep = min(leastStep, step), max(mostStep, step)
+	if same == len(v) { // marks and counts mostly are
+		return binary.AppendVarint(append(dst, 0), v[0])
+	}
+	least, most := v[0], v[0]
+	leastStep, mostStep := v[1]-v[0], v[1]-v[0]
+	before := v[0]
+	for _, x := range v[1:] {
+		least, most = min(least, x), max(most, x)
+		leastStep, mostStep = min(leastStep, x-before), max(mostStep, x-before)
+		before = x
 	}
 	width, stepWidth := bits.Len64(uint64(most)-uint64(least)), bits.Len64(uint64(mostStep)-uint64(leastStep))
 	if stepWidth >= width {

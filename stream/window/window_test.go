@@ -122,7 +122,7 @@ func TestHistoryAgreesWithMaps(t *testing.T) {
 			case 2:
 				form := h.AppendTo(nil)
 				h = NewHistory()
-				if rest, err := h.Read(form); err != nil || len(rest) > 0 {
+				if rest, err := h.Read(form, new(Room)); err != nil || len(rest) > 0 {
 					t.Fatalf("read back: %v, %d bytes left", err, len(rest))
 				}
 				if !bytes.Equal(form, h.AppendTo(nil)) {
@@ -260,11 +260,11 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := NewHistory()
-		if _, err := h.Read(b); err != nil {
+		if _, err := h.Read(b, new(Room)); err != nil {
 			return
 		}
 		back, form := NewHistory(), h.AppendTo(nil)
-		if _, err := back.Read(form); err != nil || !bytes.Equal(back.AppendTo(nil), form) {
+		if _, err := back.Read(form, new(Room)); err != nil || !bytes.Equal(back.AppendTo(nil), form) {
 			t.Fatalf("%q, which was read: %v", form, err)
 		}
 		from := h.minutes.head - 200
