@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -81,11 +82,12 @@ func runAll(ctx context.Context, a *app, o runOptions) (err error) {
 	defer func() { err = d.finish(ctx, a.stdout, sup, err) }()
 	sup.closeLast("broker", stopBroker, d.embedded.Close)
 
-	influxUp := make(chan struct{})
-	if cfg.Influx.URL != "" {
-		close(influxUp)
-	} else if cfg.Influx.URL, err = startInflux(ctx, a, sup, filepath.Join(o.dir, "influx"), log, influxUp); err != nil {
-		return err
+	var influxd *influxChild
+	if cfg.Influx.URL == "" {
+		if influxd, err = startInflux(ctx, a, sup, filepath.Join(o.dir, "influx"), log); err != nil {
+			return err
+		}
+		cfg.Influx.URL = influxd.url
 	}
 	if !o.noSample {
 		if err := importSample(ctx, cluster, a.stdout); err != nil {
@@ -100,12 +102,10 @@ func runAll(ctx context.Context, a *app, o runOptions) (err error) {
 	if err := s.awaitReady(ctx, sup.failed, func(why string) { log.Info().Str("why", why).Msg("not ready yet") }); err != nil {
 		return err
 	}
-	select {
-	case <-influxUp:
-	case err := <-sup.failed:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+	if influxd != nil {
+		if err := influxd.await(ctx, sup.failed, a.stdout); err != nil {
+			return err
+		}
 	}
 	socket, err := filepath.Abs(d.embedded.Socket())
 	if err != nil {
@@ -181,63 +181,76 @@ func addressesFree(addresses ...string) error {
 	return nil
 }
 
-// startInflux builds influxd if need be and keeps it running as a child on dir. It returns where influxd is going to listen, and closes up
-// when it does: it needs some seconds for that, more after a kill, and devices are not to wait for it.
-func startInflux(ctx context.Context, a *app, sup *supervisor, dir string, log zerolog.Logger, up chan<- struct{}) (url string, err error) {
+// An influxChild is the influxd that a process keeps running as its child.
+type influxChild struct {
+	url     string        // where it is going to listen
+	up      chan struct{} // closed when it answers for the first time
+	trouble chan error    // why it does not start; capacity 1, the newest may be dropped
+}
+
+// startInflux builds influxd if need be and keeps it running as a child on dir. It does not wait until influxd answers: that needs some
+// seconds, more after a kill, and devices are not to wait for it.
+func startInflux(ctx context.Context, a *app, sup *supervisor, dir string, log zerolog.Logger) (*influxChild, error) {
 	bin, err := influx.Prepare(ctx, func(line string) { fmt.Fprintln(a.stdout, line) })
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if url, err = influx.EmbeddedURL(dir); err != nil {
-		return "", err
+	url, err := influx.EmbeddedURL(dir)
+	if err != nil {
+		return nil, err
 	}
-	sup.run("influxd", stopInflux, func(ctx context.Context) error {
-		server, err := influx.StartEmbedded(ctx, bin, dir)
-		if err != nil {
-			return err
-		}
-		if server.URL() != url {
-			return movedInflux(server, url)
-		}
-		close(up)
-		return keepInflux(ctx, server, bin, dir, log)
-	})
-	return url, nil
+	c := &influxChild{url: url, up: make(chan struct{}), trouble: make(chan error, 1)}
+	sup.run("influxd", stopInflux, func(ctx context.Context) error { return c.keep(ctx, bin, dir, log) })
+	return c, nil
 }
 
-// movedInflux ends an influxd that is not where the sink looks for it.
-func movedInflux(server *influx.Embedded, from string) error {
-	return errors.Join(fmt.Errorf("influxd had to leave %s for %s: another program has its port", from, server.URL()), server.Close())
-}
-
-// keepInflux starts influxd again whenever it ends before it is told to, as after an out-of-memory kill: points wait meanwhile, and nothing
+// keep starts influxd, and again whenever it ends before it is told to, as after an out-of-memory kill: points wait meanwhile, and nothing
 // else is to notice. Only the loss of its port, which the sink knows, ends the process.
-func keepInflux(ctx context.Context, server *influx.Embedded, bin, dir string, log zerolog.Logger) error {
-	for url := server.URL(); ; {
-		select {
-		case <-ctx.Done():
-			return server.Close()
-		case <-server.Ended():
-		}
-		log.Error().Str("log", filepath.Join(dir, "influxd.log.old")).Msg("influxd ended by itself, starting it again")
-		for pause := influxPause; ; pause = min(2*pause, maxInfluxPause) {
+func (c *influxChild) keep(ctx context.Context, bin, dir string, log zerolog.Logger) error {
+	first := sync.OnceFunc(func() { close(c.up) })
+	for pause := influxPause; ; pause = min(2*pause, maxInfluxPause) {
+		server, err := influx.StartEmbedded(ctx, bin, dir)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil
+		case err != nil:
+			log.Error().Err(err).Msg("influxd does not start")
+			select {
+			case c.trouble <- err:
+			default:
+			}
+		case server.URL() != c.url:
+			return errors.Join(fmt.Errorf("influxd had to leave %s for %s: another program has its port", c.url, server.URL()), server.Close())
+		default:
+			first()
 			select {
 			case <-ctx.Done():
-				return nil
-			case <-time.After(pause):
+				return server.Close()
+			case <-server.Ended():
 			}
-			next, err := influx.StartEmbedded(ctx, bin, dir)
-			if err == nil {
-				server = next
-				break
-			}
-			if ctx.Err() != nil {
-				return nil
-			}
-			log.Error().Err(err).Msg("influxd does not start")
+			log.Error().Str("log", filepath.Join(dir, "influxd.log.old")).Msg("influxd ended by itself, starting it again")
+			pause = influxPause
 		}
-		if server.URL() != url {
-			return movedInflux(server, url)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// await returns when influxd has answered, and prints why it does not start.
+func (c *influxChild) await(ctx context.Context, failed <-chan error, w io.Writer) error {
+	for {
+		select {
+		case <-c.up:
+			return nil
+		case err := <-c.trouble:
+			fmt.Fprintf(w, "%v; trying again, frames are taken meanwhile\n", err)
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
