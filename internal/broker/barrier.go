@@ -37,6 +37,9 @@ func (c *Cluster) NewBarrier() *Barrier {
 	if c.Embedded() {
 		b.dir = c.dataDir()
 	}
+	if c.sync != nil {
+		b.dir, b.sync = os.DevNull, func(int) error { return c.sync() }
+	}
 	return b
 }
 

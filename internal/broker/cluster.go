@@ -23,10 +23,24 @@ import (
 // embeddedAddr is the address that the embedded broker says it has. Nothing resolves it: clients dial the socket.
 const embeddedAddr = "embedded:9092"
 
+// virtualAddr is where a virtual broker listens on its virtual network.
+const virtualAddr = "127.0.0.1:9092"
+
 // A Cluster is how to reach the brokers that hold the topics. It holds no connection and may be copied and shared.
 type Cluster struct {
 	config Config
 	socket string // of an embedded broker; empty: Apache Kafka
+	dial   Dialer // instead of the socket's; nil: as usual
+	sync   func() error
+}
+
+// A Dialer opens a connection to a broker.
+type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Virtual is an embedded broker that a simulation keeps in memory: its clients connect by dial, and its barriers call sync where those of
+// a broker on disk sync its file system.
+func Virtual(c Config, dial Dialer, sync func() error) *Cluster {
+	return &Cluster{config: c, socket: "virtual", dial: dial, sync: sync}
 }
 
 // Remote is the Apache Kafka cluster at c.Brokers. c must be valid.
@@ -61,9 +75,12 @@ func (c *Cluster) String() string {
 // The error is about opts or about the files that the configuration names: no connection is made yet.
 func (c *Cluster) Client(opts ...kgo.Opt) (*kgo.Client, error) {
 	all := []kgo.Opt{kgo.ClientID("outfall")}
-	if c.Embedded() {
+	switch {
+	case c.dial != nil:
+		all = append(all, kgo.SeedBrokers(virtualAddr), kgo.Dialer(c.dial))
+	case c.Embedded():
 		all = append(all, kgo.SeedBrokers(embeddedAddr), kgo.Dialer(c.dialSocket))
-	} else {
+	default:
 		security, err := c.security()
 		if err != nil {
 			return nil, fmt.Errorf("kafka client for %v: %w", c, err)
