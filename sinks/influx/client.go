@@ -25,8 +25,11 @@ func (c Config) client() (influxdb2.Client, error) {
 	}
 	// The client's own timeout is in whole seconds; the context of each call is the one that ends it.
 	seconds := uint(c.Timeout/time.Second) + 1
-	return influxdb2.NewClientWithOptions(c.URL, token, influxdb2.DefaultOptions().
-		SetApplicationName("outfall").SetHTTPRequestTimeout(seconds).SetPrecision(time.Nanosecond)), nil
+	options := influxdb2.DefaultOptions().SetApplicationName("outfall").SetHTTPRequestTimeout(seconds).SetPrecision(time.Nanosecond)
+	if c.Transport != nil {
+		options.SetHTTPClient(&http.Client{Transport: c.Transport})
+	}
+	return influxdb2.NewClientWithOptions(c.URL, token, options), nil
 }
 
 // Query runs a Flux query and returns its records, each by column name. It is meant for small results.
@@ -138,7 +141,7 @@ func (c Config) call(ctx context.Context, method, path string, form url.Values) 
 	if token != "" {
 		req.Header.Set("Authorization", "Token "+token)
 	}
-	resp, err := (&http.Client{Timeout: c.Timeout}).Do(req)
+	resp, err := (&http.Client{Timeout: c.Timeout, Transport: c.Transport}).Do(req)
 	if err != nil {
 		return nil, "", err
 	}

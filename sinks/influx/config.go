@@ -8,6 +8,7 @@ package influx
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -41,6 +42,8 @@ type Config struct {
 	// FetchBytes bounds what is fetched from Kafka and not yet in a batch, in bytes as compressed on the wire,
 	// 65536..268435456. It and one batch are what the sink holds while InfluxDB is away.
 	FetchBytes int `yaml:"fetch_bytes"`
+	// Transport carries the requests instead of the network, for simulations; nil: the network.
+	Transport http.RoundTripper `yaml:"-"`
 }
 
 // DefaultConfig is for the embedded InfluxDB 1.8.

@@ -78,6 +78,7 @@ func (c *consumer) leave() {
 		c.sink.log.Warn().Err(err).Str("group", c.sink.group()).Msg("consumer group not left: others wait for the session timeout")
 	}
 	c.client.CloseAllowingRebalance()
+	c.client.AllowRebalance()                              // Close leaves a second time and polls a last time: the one might wait for the other's end for ever
 	c.release(map[string][]int32{c.sink.topic(): c.ids()}) // of a leave that took too long
 }
 
@@ -160,8 +161,8 @@ func (c *consumer) hole(id int32, at, start, end int64) {
 // release ends the ownership of partitions, after the write in flight, and returns those that we had.
 func (c *consumer) release(m map[string][]int32) []*part {
 	s := c.sink
-	s.writing.Lock()
-	defer s.writing.Unlock()
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var released []*part

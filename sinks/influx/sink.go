@@ -39,7 +39,7 @@ type Sink struct {
 
 	// writing is held during a write attempt, so that a revoke waits for it and no write of a partition begins once it is
 	// revoked. It comes before mu where both are held.
-	writing sync.Mutex
+	writing chan struct{} // a token: who waits may wait as long as a write takes
 
 	mu    sync.Mutex      // guards parts, and mutable fields of each part as said there
 	parts map[int32]*part // the partitions assigned
@@ -87,9 +87,9 @@ func New(cfg Config, cluster Cluster, logger zerolog.Logger, reg prometheus.Regi
 	}
 	return &Sink{
 		cfg: cfg, cluster: cluster, log: logger, metrics: m, client: client,
-		badLog: logger.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
-		writes: client.WriteAPIBlocking(cfg.Org, cfg.Bucket),
-		parts:  map[int32]*part{},
+		badLog:  logger.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
+		writes:  client.WriteAPIBlocking(cfg.Org, cfg.Bucket),
+		writing: make(chan struct{}, 1), parts: map[int32]*part{},
 	}, nil
 }
 
@@ -225,8 +225,8 @@ func (s *Sink) deliver(ctx context.Context, lines []line, last bool) error {
 // attempt writes those of the lines whose partition is still ours, once. When that was the last of a batch the partitions' marks
 // move, before a revoke can come between.
 func (s *Sink) attempt(ctx context.Context, lines []line, last bool) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
 	var body strings.Builder
 	n := 0
 	for _, l := range lines {
