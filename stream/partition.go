@@ -37,6 +37,8 @@ type partition struct {
 	kill context.CancelFunc // ends everything
 	done chan struct{}      // closed when run has returned
 
+	unacked chan struct{} // see Worker.unacked
+
 	progress
 }
 
@@ -265,14 +267,13 @@ const maxUnackedTicks = 2
 // tick writes a tick at once and then each TickInterval, until ctx ends. Ticks go to the journal's end, behind the backlog that may be
 // there, so time never runs ahead of it.
 func (p *partition) tick(ctx context.Context) {
-	unacked := make(chan struct{}, maxUnackedTicks)
 	every := time.NewTicker(p.w.cfg.TickInterval)
 	defer every.Stop()
 	for {
 		select {
-		case unacked <- struct{}{}:
+		case p.unacked <- struct{}{}:
 			p.w.member.tick(p.id, time.Now(), func(err error) {
-				<-unacked
+				<-p.unacked
 				if err != nil {
 					p.w.metrics.ticksFailed.Inc()
 				}

@@ -36,6 +36,7 @@ type Worker struct {
 	joined     bool
 	closing    bool
 	partitions map[int32]*partition
+	unacked    map[int32]chan struct{} // holds a token for each tick of a partition that waits for the brokers; outlives its ownership
 }
 
 // New makes a worker, which keeps its snapshots in st; Run starts it. It registers the worker's metrics.
@@ -50,7 +51,7 @@ func New(cfg Config, cluster Cluster, barrier Barrier, st store.Store, log zerol
 	w := &Worker{
 		cfg: cfg, cluster: cluster, barrier: barrier, snapshots: kept, log: log,
 		skippedLog: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute}),
-		failed:     make(chan error, 1), partitions: map[int32]*partition{},
+		failed:     make(chan error, 1), partitions: map[int32]*partition{}, unacked: map[int32]chan struct{}{},
 	}
 	if w.metrics, err = newMetrics(w, reg); err != nil {
 		return nil, err
@@ -121,7 +122,8 @@ func (w *Worker) assigned(ids []int32) {
 		if w.partitions[id] != nil {
 			panic(fmt.Sprintf("stream: partition %d assigned twice", id))
 		}
-		p := &partition{w: w, id: id, log: w.log.With().Int32("partition", id).Logger(), done: make(chan struct{})}
+		p := &partition{w: w, id: id, log: w.log.With().Int32("partition", id).Logger(), done: make(chan struct{}),
+			unacked: w.unackedTicks(id)}
 		p.published.Store(-1)
 		p.savedNext.Store(-1)
 		stop, cancelStop := context.WithCancel(context.Background())
@@ -130,6 +132,14 @@ func (w *Worker) assigned(ids []int32) {
 		w.partitions[id] = p
 		go p.run(stop, hard)
 	}
+}
+
+// unackedTicks bounds a partition's ticks under way through all the times that it is ours. mu is held.
+func (w *Worker) unackedTicks(id int32) chan struct{} {
+	if w.unacked[id] == nil {
+		w.unacked[id] = make(chan struct{}, maxUnackedTicks)
+	}
+	return w.unacked[id]
 }
 
 // revoked drains partitions and returns when they have ended, after DrainTimeout at the latest. The group's callback may meet Run's own
