@@ -14,9 +14,10 @@ KILLS       ?= 200
 FUZZTIME    ?= 1m
 EXECUTIONS  ?= 10000000
 SEED        ?= $(shell date +%s)
+SEEDS       ?= 1000
 export OUTFALL_CACHE := $(CACHE)
 
-.PHONY: help build run demo test check integration bench bench-gateway bench-streams soak chaos fuzz arches fmt clean
+.PHONY: help build run demo test check integration bench bench-gateway bench-streams soak chaos fuzz arches sim fmt clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ bench-gateway: ## the gateway against a C server and others, under 10 minutes; n
 
 bench-streams: ## the stream worker against goka and Kafka Streams on real Kafka, three quarters of an hour; needs java 17, mvn, two quiet cores (QUICK=1: rough)
 	@go run ./bench/streams $(if $(QUICK),-quick) $(STREAMSFLAGS)
+
+sim: ## the whole pipeline in virtual time under 1,000 seeds of faults, a few minutes (SEEDS=50; FIRST=1001: others)
+	go test -tags synctests -count=1 -timeout 2h -v -run '^TestSeeds$$' ./internal/sim -seeds $(SEEDS) -first $(or $(FIRST),1) | grep -v '^=== \|^ *--- PASS'; exit $${PIPESTATUS[0]}
 
 soak: ## 15,000 loggers with every fault on for 30 minutes (SOAK=5m or more), then the books; needs 20,000 files
 	OUTFALL_TEST_SOAK=$(SOAK) go test -tags 'integration soak' -count=1 -timeout 24h -v -run '^TestSoak$$' ./cmd/outfall

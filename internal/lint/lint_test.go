@@ -29,6 +29,7 @@ var layers = map[string][]string{
 	"internal/broker":    {"telemetry", "internal/archive", "internal/store"},
 	"internal/obs":       nil,
 	"internal/store":     nil,
+	"internal/sim":       nil, // tests alone, which stand on every stage
 	"ingest":             {"telemetry", "ingest/hj212", "internal/broker"},
 	"ingest/tcp":         {"telemetry", "ingest"},
 	"stream":             {"telemetry", "stream/fold", "stream/window", "internal/broker", "internal/store"},
