@@ -72,12 +72,13 @@ launch() {
 	echo $! >"$dir/pid"
 }
 
-# await DIR SECONDS COMMAND...: until COMMAND succeeds; a server that ended or took too long is an error with its log.
+# await DIR SECONDS COMMAND...: until COMMAND succeeds; a server that ended or took too long is an error with its log. The process that
+# launch made is asked for as such: before its exec it does not bear the server's command line yet, by which running knows it.
 await() {
 	local dir=$1 deadline=$((SECONDS + $2))
 	shift 2
 	until "$@" >/dev/null 2>&1; do
-		running "$dir" || { tail -n 20 "$dir/log" >&2; die "the server ended while starting; its log is $dir/log"; }
+		kill -0 "$(cat "$dir/pid")" 2>/dev/null || { tail -n 20 "$dir/log" >&2; die "the server ended while starting; its log is $dir/log"; }
 		[ $SECONDS -lt $deadline ] || { tail -n 20 "$dir/log" >&2; die "not ready in time; its log is $dir/log"; }
 		sleep 0.2
 	done
