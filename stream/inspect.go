@@ -37,7 +37,7 @@ type PartitionInfo struct {
 type Owner struct {
 	Member   string // id in the group
 	Instance string // stream.instance_id, empty without one
-	Host     string // from which it talks to the brokers
+	Host     string // from which it talks to the brokers; empty on the embedded broker, whose clients have no address
 }
 
 // inspectTime bounds the reading of the oldest entries not folded.
@@ -105,7 +105,7 @@ func ownersOf(ctx context.Context, admin *kadm.Client, group, journal string) (m
 		if !ok {
 			continue
 		}
-		o := Owner{Member: m.MemberID, Host: strings.TrimPrefix(m.ClientHost, "/")}
+		o := Owner{Member: m.MemberID, Host: strings.TrimLeft(m.ClientHost, "/@")}
 		if m.InstanceID != nil {
 			o.Instance = *m.InstanceID
 		}
