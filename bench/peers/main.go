@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"outfall/bench/machine"
 )
 
 func main() {
@@ -61,7 +63,7 @@ func benchMain(args []string) (err error) {
 			}
 		}
 	}
-	if b.serverCore, b.clientCore, err = cores(); err != nil {
+	if b.serverCore, b.clientCore, err = machine.Cores(); err != nil {
 		return err
 	}
 	if err := enoughFiles(); err != nil {

@@ -28,24 +28,6 @@ type process struct {
 	lines chan string // of its standard output; closed at its end
 }
 
-// cores are the first two that this process may use: for servers and for the client.
-func cores() (srv, client int, err error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return 0, 0, fmt.Errorf("ask for the cores of this process: %w", err)
-	}
-	var found []int
-	for i := 0; len(found) < 2 && i < 1024; i++ {
-		if set.IsSet(i) {
-			found = append(found, i)
-		}
-	}
-	if len(found) < 2 {
-		return 0, 0, fmt.Errorf("%d core: the server and the client need one each", len(found))
-	}
-	return found[0], found[1], nil
-}
-
 // startOn starts a program on one core. The child inherits the core from the thread that starts it; the thread gets its cores back.
 func startOn(core int, name string, arg ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(name, arg...), lines: make(chan string, 16)}

@@ -3,12 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"outfall/bench/machine"
 )
 
 // A report collects results: by server and load, one a round.
@@ -71,7 +72,7 @@ func (s spread) text(format string) string {
 
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "Gateway against peers, %s\n\n", time.Now().UTC().Format("2006-01-02"))
-	fmt.Fprintf(w, "Machine: %d x %s, %s; %s", runtime.NumCPU(), processor(), kernel(), runtime.Version())
+	fmt.Fprintf(w, "Machine: %d x %s, %s; %s", runtime.NumCPU(), machine.Processor(), machine.Kernel(), runtime.Version())
 	if c := commit(); c != "" {
 		fmt.Fprintf(w, "; commit %s", c)
 	}
@@ -194,23 +195,7 @@ func verdict(met bool) string {
 	return "MISSED"
 }
 
-// processor, kernel and commit describe where the figures come from; what cannot be found out is left out.
-func processor() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	for l := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(l, "model name"); ok {
-			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	text, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	version, _, _ := strings.Cut(strings.TrimSpace(string(text)), "-")
-	return "Linux " + version
-}
-
+// commit is what the program was built from; empty outside a repository.
 func commit() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {

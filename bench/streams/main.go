@@ -19,6 +19,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/bench/machine"
 )
 
 func main() {
@@ -94,7 +96,7 @@ func benchMain(args []string) (err error) {
 		return err
 	}
 	var rest int
-	if b.core, rest, err = cores(); err != nil {
+	if rest, b.core, err = machine.Cores(); err != nil {
 		return err
 	}
 	if err := stayOn(rest); err != nil {

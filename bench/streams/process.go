@@ -13,24 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cores are the first two that this program may use: for the contestant, and for the broker and this program.
-func cores() (contestant, rest int, err error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return 0, 0, fmt.Errorf("ask for the cores of this process: %w", err)
-	}
-	var found []int
-	for i := 0; len(found) < 2 && i < 1024; i++ {
-		if set.IsSet(i) {
-			found = append(found, i)
-		}
-	}
-	if len(found) < 2 {
-		return 0, 0, fmt.Errorf("%d core: the contestant and the broker need one each", len(found))
-	}
-	return found[1], found[0], nil
-}
-
 // stayOn binds every thread of this program to a core; threads to come inherit it.
 func stayOn(core int) error {
 	var one unix.CPUSet

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"outfall/bench/machine"
 )
 
 // A report holds every round's figures, by contestant.
@@ -104,7 +105,7 @@ func (r *report) ratio(row row) (spread, bool) {
 
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "Stream processors, %s\n\n", time.Now().UTC().Format("2006-01-02"))
-	fmt.Fprintf(w, "Machine: %d x %s, %s, %s", runtime.NumCPU(), processor(), kernel(), runtime.Version())
+	fmt.Fprintf(w, "Machine: %d x %s, %s, %s", runtime.NumCPU(), machine.Processor(), machine.Kernel(), runtime.Version())
 	if c, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		fmt.Fprintf(w, "; commit %s", strings.TrimSpace(string(c)))
 	}
@@ -132,21 +133,4 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(w, " %s |\n", ratio)
 	}
 	fmt.Fprintln(w, "\nThe last column is above 1 where outfall is better.")
-}
-
-// processor and kernel describe the machine; what cannot be found out is left out.
-func processor() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	for l := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(l, "model name"); ok {
-			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	text, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	version, _, _ := strings.Cut(strings.TrimSpace(string(text)), "-")
-	return "Linux " + version
 }

@@ -12,8 +12,21 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// atEnd is called after the last test, for what tests share.
+var atEnd []func()
+
+type tidyRun struct{ *testing.M }
+
+func (r tidyRun) Run() int {
+	code := r.M.Run()
+	for _, fn := range atEnd {
+		fn()
+	}
+	return code
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"outfall": main})
+	testscript.Main(tidyRun{m}, map[string]func(){"outfall": main})
 }
 
 // TestScript runs what an operator sees: command, exit code, message.

@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"stream":             {"telemetry", "stream/fold", "stream/window", "internal/broker", "internal/store"},
 	"sinks/influx":       {"telemetry", "internal/broker"},
 	"bench":              {"telemetry", "ingest/hj212"},
+	"bench/machine":      nil,
 	"bench/peers":        {"*"}, // a measuring program: it runs the gateway beside its peers
 	"bench/streams":      {"*"}, // the same for the stream worker
 	"cmd/outfall":        {"*"},
@@ -56,7 +57,7 @@ var homes = map[string][]string{
 	"github.com/spf13":                   {"cmd/outfall"},
 	"github.com/prometheus":              {"internal/obs", "internal/broker", "ingest", "ingest/tcp", "stream", "sinks/influx", "cmd/outfall"},
 	"github.com/rs/zerolog":              {"internal/obs", "internal/broker", "ingest", "ingest/tcp", "stream", "sinks/influx", "cmd/outfall"},
-	"golang.org/x/sys":                   {"internal/broker", "ingest/tcp", "sinks/influx", "cmd/outfall", "bench/peers", "bench/streams"},
+	"golang.org/x/sys":                   {"internal/broker", "ingest/tcp", "sinks/influx", "cmd/outfall", "bench/machine", "bench/peers", "bench/streams"},
 	"golang.org/x/sync":                  {"ingest", "ingest/tcp", "stream", "sinks/influx", "bench", "internal/broker", "internal/obs", "cmd/outfall", "bench/streams"},
 	"golang.org/x/term":                  {"cmd/outfall", "internal/obs"},
 	"golang.org/x/text":                  {"ingest/hj212"},
