@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"outfall/bench/machine"
 	"outfall/internal/broker"
 	"outfall/stream"
 	"outfall/telemetry"
@@ -131,7 +131,7 @@ func (b *bench) build() error {
 	b.goka = filepath.Join(b.dir, "goka-contestant")
 	cmd := exec.Command("go", "build", "-trimpath", "-o", b.goka, ".")
 	cmd.Dir = filepath.Join(src, "goka")
-	if err := runLoud(cmd); err != nil {
+	if err := machine.Run(cmd); err != nil {
 		return err
 	}
 	jars := filepath.Join(cacheDir(), "kafka-streams-4.3.1")
@@ -140,7 +140,7 @@ func (b *bench) build() error {
 		if err := os.RemoveAll(tmp); err != nil {
 			return err
 		}
-		if err := runLoud(exec.Command("mvn", "-q", "-B", "-Dstyle.color=never", "-f", filepath.Join(src, "kafkastreams", "pom.xml"),
+		if err := machine.Run(exec.Command("mvn", "-q", "-B", "-Dstyle.color=never", "-f", filepath.Join(src, "kafkastreams", "pom.xml"),
 			"dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+tmp)); err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (b *bench) build() error {
 		return err
 	}
 	b.java = classes + ":" + filepath.Join(jars, "*")
-	return runLoud(exec.Command("javac", append([]string{"-d", classes, "-cp", filepath.Join(jars, "*")}, sources...)...))
+	return machine.Run(exec.Command("javac", append([]string{"-d", classes, "-cp", filepath.Join(jars, "*")}, sources...)...))
 }
 
 func cacheDir() string {
@@ -166,12 +166,4 @@ func cacheDir() string {
 		return os.TempDir()
 	}
 	return filepath.Join(dir, "outfall")
-}
-
-func runLoud(cmd *exec.Cmd) error {
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(cmd.Args[:min(2, len(cmd.Args))], " "), err)
-	}
-	return nil
 }

@@ -1,19 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -113,29 +110,17 @@ func benchMain(args []string) (err error) {
 
 // startBroker starts Kafka, which inherits this program's core.
 func (b *bench) startBroker() (stop func() error, err error) {
-	script, dir := filepath.Join("deploy", "local", "kafka.sh"), filepath.Join(b.dir, "kafka")
-	cmd := exec.Command(script, "start", dir)
-	cmd.Env = append(os.Environ(), "OUTFALL_KAFKA_HEAP=1g")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	halt := func() error { return runLoud(exec.Command(script, "stop", dir)) }
+	kafka, err := machine.StartKafka(filepath.Join(b.dir, "kafka"))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the broker: %w", err), halt())
+		return nil, err
 	}
-	b.brokers = string(bytes.TrimSpace(out))
-	pid, err := os.ReadFile(filepath.Join(dir, "pid"))
-	if err == nil {
-		b.pid, err = strconv.Atoi(string(bytes.TrimSpace(pid)))
-	}
-	if err != nil {
-		return nil, errors.Join(err, halt())
-	}
+	b.brokers, b.pid = kafka.Brokers, kafka.PID
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.brokers))
 	if err != nil {
-		return nil, errors.Join(err, halt())
+		return nil, errors.Join(err, kafka.Stop())
 	}
 	b.admin = kadm.NewClient(cl)
-	return func() error { cl.Close(); return halt() }, nil
+	return func() error { cl.Close(); return kafka.Stop() }, nil
 }
 
 // all lets the contestants take turns and prints the tables.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/bench/machine"
 )
 
 // figures are what one round of one contestant gave.
@@ -52,7 +54,7 @@ type round struct {
 	feeder *feeder
 	base   time.Time
 	ledger *ledger
-	proc   *process
+	proc   *machine.Process
 	args   []string
 	out    figures
 }
@@ -84,7 +86,7 @@ func (b *bench) one(ctx context.Context, c *contestant, prefix string) (_ *figur
 	r.args = c.command(b, prefix, r.dir)
 	defer func() {
 		if r.proc != nil {
-			r.proc.kill()
+			r.proc.Kill()
 		}
 	}()
 	if err := r.drain(ctx); err != nil {
@@ -95,7 +97,7 @@ func (b *bench) one(ctx context.Context, c *contestant, prefix string) (_ *figur
 		return nil, fmt.Errorf("under load: %w", err)
 	}
 	r.say("missing %d, twice %d, wrong %d, corrected %d %s", r.out.Missing, r.out.Duplicate, r.out.Wrong, r.out.Revised, r.out.Bad)
-	r.out.Load = loadAverage()
+	r.out.Load = machine.Load()
 	return &r.out, nil
 }
 
@@ -115,13 +117,13 @@ func (r *round) drain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	brokerBefore := cpuOf(r.pid)
+	brokerBefore := machine.CPU(r.pid)
 	if err := r.startContestant(); err != nil {
 		return err
 	}
 	deadline := time.Now().Add(drainTimeout)
 	for {
-		if err := r.proc.alive(); err != nil {
+		if err := r.proc.Alive(); err != nil {
 			return err
 		}
 		taken, err := r.admin.FetchOffsets(ctx, r.c.group(r.prefix))
@@ -142,9 +144,9 @@ func (r *round) drain(ctx context.Context) error {
 		}
 	}
 	frames := float64(minutesIn * samples * r.devices)
-	r.out.CPU = float64(cpuOf(r.proc.cmd.Process.Pid).Microseconds()) / frames
-	r.out.BrokerCPU = float64((cpuOf(r.pid) - brokerBefore).Microseconds()) / frames
-	r.out.RSS = r.proc.rss()
+	r.out.CPU = float64(machine.CPU(r.proc.PID()).Microseconds()) / frames
+	r.out.BrokerCPU = float64((machine.CPU(r.pid) - brokerBefore).Microseconds()) / frames
+	r.out.RSS, _ = machine.Resident(r.proc.PID())
 	// Kafka Streams publishes closed windows at most once a second, and only while frames come.
 	if err := sleep(ctx, 2*time.Second); err != nil {
 		return err
@@ -166,7 +168,7 @@ func (r *round) drain(ctx context.Context) error {
 	from, to := len(stamps)/5, len(stamps)*9/10
 	took := time.Duration(stamps[to] - stamps[from]).Seconds()
 	r.out.Rate = float64((to-from)*samples) / took
-	r.out.WholeRate = float64(to*samples) / time.Unix(0, stamps[to]).Sub(r.proc.began).Seconds()
+	r.out.WholeRate = float64(to*samples) / time.Unix(0, stamps[to]).Sub(r.proc.Began).Seconds()
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"outfall/bench/machine"
 )
 
 // A watch sees results as they come.
@@ -69,7 +71,7 @@ func (r *round) underLoad(ctx context.Context) error {
 	if r.out.Wiped, r.out.WipedCaughtUp, err = r.crash(ctx, w, true); err != nil {
 		return fmt.Errorf("killed, state wiped: %w", err)
 	}
-	r.out.RSSEnd = r.proc.rss()
+	r.out.RSSEnd, _ = machine.Resident(r.proc.PID())
 	r.say("kept %.2f and %.2f s, wiped %.2f and %.2f s, %.0f MiB", r.out.Kept, r.out.KeptCaughtUp, r.out.Wiped, r.out.WipedCaughtUp, r.out.RSSEnd)
 	stopLoad()
 	loaders.Wait()
@@ -112,7 +114,7 @@ func (r *round) close(ctx context.Context, w *watch, sent int) error {
 // crash kills the contestant, lets what it had published arrive, starts it again, and returns how long it took from the start to the first new
 // result and until results were less than a second old.
 func (r *round) crash(ctx context.Context, w *watch, wipe bool) (first, caughtUp float64, err error) {
-	r.proc.kill()
+	r.proc.Kill()
 	if err := w.quiet(ctx); err != nil {
 		return 0, 0, err
 	}
@@ -127,12 +129,12 @@ func (r *round) crash(ctx context.Context, w *watch, wipe bool) (first, caughtUp
 	if err := r.startContestant(); err != nil {
 		return 0, 0, err
 	}
-	began := r.proc.began
+	began := r.proc.Began
 	for deadline := time.Now().Add(recoverTimeout); time.Now().Before(deadline); {
 		if err := sleep(ctx, 10*time.Millisecond); err != nil {
 			return 0, 0, err
 		}
-		if err := r.proc.alive(); err != nil {
+		if err := r.proc.Alive(); err != nil {
 			return 0, 0, err
 		}
 		w.mu.Lock()
