@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -339,4 +340,15 @@ func snapshotFiles(t *testing.T, dir string, partition int) []string {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// outputRecord is the record of an output, as outputGroup.add makes it.
+func outputRecord(topic string, partition int32, received time.Time, o *telemetry.Output) *kgo.Record {
+	return &kgo.Record{
+		Topic: topic, Partition: partition, Timestamp: received, Key: []byte(o.MN), Value: o.Value,
+		Headers: []kgo.RecordHeader{
+			{Key: telemetry.HeaderSource, Value: strconv.AppendInt(nil, o.Pos.Source, 10)},
+			{Key: telemetry.HeaderOrdinal, Value: strconv.AppendInt(nil, int64(o.Pos.Ordinal), 10)},
+		},
+	}
 }

@@ -29,8 +29,8 @@ type Config struct {
 	// journal reaches back. Workers on several machines share a bucket; with a directory each, a partition that moves is folded again from
 	// the journal's start.
 	Snapshots store.Config `yaml:"snapshots"`
-	// MaxBufferedOutputs bounds the outputs of one partition that the brokers have not acknowledged yet, 1 to 100,000; at the
-	// bound the partition's fold waits.
+	// MaxBufferedOutputs bounds a group of outputs of one partition, 1 to 100,000. Three are in memory at most, about 1 KB an output: one
+	// that the brokers have not acknowledged yet, one that waits for it, one that is being made; then the partition's fold waits.
 	MaxBufferedOutputs int `yaml:"max_buffered_outputs"`
 	// AcceptLoss goes on where the worker would stop because journal entries that it needs are gone. Set it for one start, by an operator
 	// who has read what is lost: replays of the range around it will differ from what was published.
@@ -41,8 +41,8 @@ type Config struct {
 	// knowing is refused. It needs Apache Kafka, and the right to write the transactional ids that begin with Group; outputs are later by
 	// TransactionInterval and a commit. The outputs are the same bytes.
 	EOS string `yaml:"eos"`
-	// TransactionInterval is what a partition's transactions gather, 0 to 10 s; with "fenced" only. Each costs about ten small writes in
-	// Kafka.
+	// TransactionInterval is the least time between the beginnings of a partition's transactions, 0 to 10 s; with "fenced" only. Each costs
+	// about ten small writes in Kafka. An alarm does not wait for it, nor does a backlog.
 	TransactionInterval time.Duration `yaml:"transaction_interval"`
 	// DrainTimeout bounds how long a partition that is taken away, or a shutdown, waits for the last outputs and the last
 	// snapshot, 1 s to 1 min. What is not out by then is folded again by the next owner.

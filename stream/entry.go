@@ -2,7 +2,6 @@ package stream
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -48,18 +47,6 @@ func tickRecord(topic string, partition int32, now time.Time) *kgo.Record {
 		Topic: topic, Partition: partition, Timestamp: now,
 		Headers: []kgo.RecordHeader{{Key: telemetry.HeaderKind, Value: []byte(telemetry.KindTick.String())}},
 		Value:   telemetry.AppendJSON(nil, telemetry.Tick{Time: now}),
-	}
-}
-
-// outputRecord is the record of an output. Its timestamp is the receipt of the entry that caused it: the same in every replay, and
-// near enough to now for retention by time.
-func outputRecord(topic string, partition int32, received time.Time, o *telemetry.Output) *kgo.Record {
-	return &kgo.Record{
-		Topic: topic, Partition: partition, Timestamp: received, Key: []byte(o.MN), Value: o.Value,
-		Headers: []kgo.RecordHeader{
-			{Key: telemetry.HeaderSource, Value: strconv.AppendInt(nil, o.Pos.Source, 10)},
-			{Key: telemetry.HeaderOrdinal, Value: strconv.AppendInt(nil, int64(o.Pos.Ordinal), 10)},
-		},
 	}
 }
 

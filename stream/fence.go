@@ -11,13 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-const (
-	// transactionTimeout is after how long Kafka gives a transaction up whose worker has vanished with nobody taking over; read_committed
-	// consumers wait behind it until then.
-	transactionTimeout = 30 * time.Second
-	// transactionFetchBytes is what makes a fetch end before Config.TransactionInterval: while entries are behind, nothing is to wait.
-	transactionFetchBytes = 256 << 10
-)
+// transactionTimeout is after how long Kafka gives a transaction up whose worker has vanished with nobody taking over; read_committed
+// consumers wait behind it until then.
+const transactionTimeout = 30 * time.Second
 
 // errNotOurs: another worker has, or may have, taken the partition over.
 var errNotOurs = errors.New("another worker holds the partition")
@@ -27,13 +23,9 @@ func transactionalID(group string, partition int32) string {
 	return fmt.Sprintf("%s-p%d", group, partition)
 }
 
-// fencedOpts make a link's client transactional. The broker gathers what a transaction is to hold, by answering fetches late.
+// fencedOpts make a link's client transactional.
 func fencedOpts(cfg *Config, partition int32) []kgo.Opt {
-	opts := []kgo.Opt{kgo.TransactionalID(transactionalID(cfg.Group, partition)), kgo.TransactionTimeout(transactionTimeout)}
-	if cfg.TransactionInterval > 0 {
-		opts = append(opts, kgo.FetchMaxWait(cfg.TransactionInterval), kgo.FetchMinBytes(transactionFetchBytes))
-	}
-	return opts
+	return []kgo.Opt{kgo.TransactionalID(transactionalID(cfg.Group, partition)), kgo.TransactionTimeout(transactionTimeout)}
 }
 
 // takeOver makes the partition's outputs ours alone, if the link is a fenced one: a worker that still writes them is refused from here on,

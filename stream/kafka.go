@@ -36,12 +36,14 @@ type Cluster interface {
 type Barrier interface {
 	// Wait returns nil once everything that was acknowledged before the call is durable.
 	Wait(ctx context.Context) error
+	// Notify calls fn once with what Wait would return, perhaps before it returns itself.
+	Notify(fn func(error))
 }
 
 // Sizes of one fetch and of one record. The fetch bounds what a partition holds in memory unfolded: two fetches, before decompression.
 const (
-	fetchBytes     = 4 << 20
-	pollRecords    = 4096
+	fetchBytes     = 1 << 20
+	pollRecords    = 1024
 	maxOutputBytes = 900_000 // a batch of the client holds 1,000,012 bytes, headers included
 )
 
@@ -180,16 +182,17 @@ func (l *link) publish(ctx context.Context, group []*kgo.Record) error {
 		acked int
 		first error
 	)
+	promise := func(rec *kgo.Record, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		acked++
+		if err != nil && first == nil {
+			first = fmt.Errorf("publish %s partition %d: %w", rec.Topic, rec.Partition, err)
+		}
+	}
+	whole := context.WithoutCancel(ctx) // a record given up alone would leave a hole
 	for _, rec := range group {
-		// The record is not bound to ctx: a record given up alone would leave a hole.
-		l.client.Produce(context.WithoutCancel(ctx), rec, func(rec *kgo.Record, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			acked++
-			if err != nil && first == nil {
-				first = fmt.Errorf("publish %s partition %d: %w", rec.Topic, rec.Partition, err)
-			}
-		})
+		l.client.Produce(whole, rec, promise)
 	}
 	if err := l.client.Flush(ctx); err != nil {
 		return fmt.Errorf("publish %d outputs of partition %d: %w", len(group), l.partition, err)
@@ -206,40 +209,6 @@ func (l *link) publish(ctx context.Context, group []*kgo.Record) error {
 		return l.refused(first)
 	}
 	return first
-}
-
-// maxGroupValues bounds the memory that a group keeps for the next: some hours' ends make much larger ones.
-const maxGroupValues = 8 << 20
-
-// An outputGroup is what publish takes: records of any output topics, each topic's in the order of their positions.
-type outputGroup struct {
-	records []*kgo.Record
-	counts  map[telemetry.Topic]int
-	values  []byte // of the records
-}
-
-func (g *outputGroup) len() int { return len(g.records) }
-
-// add takes an output and copies its value.
-func (g *outputGroup) add(topic string, partition int32, received time.Time, o *telemetry.Output) {
-	if g.counts == nil {
-		g.counts = map[telemetry.Topic]int{}
-	}
-	g.counts[o.Topic]++
-	from := len(g.values)
-	g.values = append(g.values, o.Value...) // when it grows, the records before keep the piece that they have
-	o.Value = g.values[from:len(g.values):len(g.values)]
-	g.records = append(g.records, outputRecord(topic, partition, received, o))
-}
-
-// reset empties the group, whose records are all out: their values are overwritten by the next ones.
-func (g *outputGroup) reset() {
-	clear(g.records)
-	g.records = g.records[:0]
-	clear(g.counts)
-	if g.values = g.values[:0]; cap(g.values) > maxGroupValues {
-		g.values = nil
-	}
 }
 
 // bounds are a topic's first and next offsets by partition; next is before a transaction that is not committed yet.

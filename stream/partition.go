@@ -42,7 +42,7 @@ type partition struct {
 	progress
 }
 
-// Progress of a partition, for metrics and health; written by its goroutine alone.
+// Progress of a partition, for metrics and health; each field is written by one goroutine of the session.
 type progress struct {
 	published atomic.Int64 // journal offset after the last entry whose outputs are out; -1 until first recovered
 	end       atomic.Int64 // the journal's end as last heard
@@ -111,19 +111,20 @@ type session struct {
 	floor map[telemetry.Topic]telemetry.Position // outputs up to here are out since before the session
 	at    map[telemetry.Topic]telemetry.Position // last output that the fold made
 
-	entry   telemetry.Entry // at hand
-	group   outputGroup     // outputs that are not out yet
-	durable bool            // the batch at hand is safe from a power loss in the journal
-	err     error           // of a publish within Apply
+	entry telemetry.Entry // at hand
+	group outputGroup     // outputs that the outlet does not have yet
+	out   *outlet
+	err   error // of handing over within Apply
 
 	saveAt  time.Time // when another snapshot is due
 	saving  *saving   // the one on its way, nil without
 	statsAt time.Time
 }
 
-// session returns nil when stop ended and everything in hand was published and saved. It owns two goroutines:
+// session returns nil when stop ended and everything in hand was published and saved. It owns three goroutines:
 //
 //	tick   writes the partition's clock into the journal; ends with the session
+//	out    publishes what is folded; ends with the session
 //	save   writes one snapshot at a time into the store; ends before the session
 func (p *partition) session(stop, hard context.Context) error {
 	l, err := openLink(p.w.cluster, p.id, &p.w.cfg)
@@ -137,51 +138,56 @@ func (p *partition) session(stop, hard context.Context) error {
 		}
 		return err
 	}
-	s := &session{partition: p, link: l, hard: hard, at: map[telemetry.Topic]telemetry.Position{}}
+	s := &session{partition: p, link: l, at: map[telemetry.Topic]telemetry.Position{}}
 	if err := s.recover(stop); err != nil {
 		if stop.Err() != nil {
 			return nil // nothing was begun
 		}
 		return err
 	}
-	ctx, cancel := context.WithCancel(stop)
-	var ticks sync.WaitGroup
-	ticks.Go(func() { p.tick(ctx) })
-	defer ticks.Wait()
-	defer cancel()
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	writing, giveUp := context.WithCancel(hard)
+	defer giveUp()
+	reading, cancel := context.WithCancelCause(stop)
+	defer cancel(nil)
+	s.hard, s.out = writing, newOutlet(s, cancel)
+	s.group = newOutputGroup(topicNames(p.w.cluster), s.out.free)
+	owned.Go(func() { p.tick(reading) })
+	owned.Go(func() { s.out.run(writing) })
 	defer s.dropSaving()
 
 	l.startAt(s.next)
 	// Partitions take turns, so that their snapshots do not all fall into the same moment.
 	s.saveAt = time.Now().Add(p.w.cfg.SnapshotInterval * time.Duration(p.id%8+1) / 8)
 	for {
-		b, err := l.poll(stop, s.pollWait())
-		if stop.Err() != nil {
+		b, err := l.poll(reading, s.pollWait())
+		switch {
+		case stop.Err() != nil:
 			return s.finish()
-		}
-		if errors.Is(err, errOutOfRange) {
+		case reading.Err() != nil:
+			return context.Cause(reading) // what was folded cannot be published
+		case errors.Is(err, errOutOfRange):
 			return s.lostError(hard, err)
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 		if err := s.fold(b); err != nil {
 			return err
 		}
-		s.report(b.end)
-		s.fault.Store(nil) // recovery alone proves nothing: what failed may fail again
+		s.count()
 		s.saveSome()
 	}
 }
 
-// fold applies a batch and returns when all its outputs are out. Only then does the partition's published offset move.
+// fold applies a batch and hands its outputs over.
 func (s *session) fold(b batch) error {
-	s.durable = false
 	emit := s.emit
 	for _, rec := range b.records {
 		e, err := decodeEntry(rec)
 		if errors.Is(err, fold.ErrAlgorithm) {
-			return errors.Join(s.publish(), &LostError{Partition: s.id, Wanted: rec.Offset, What: err.Error()})
+			lost := &LostError{Partition: s.id, Wanted: rec.Offset, What: err.Error()}
+			return errors.Join(s.out.put(&s.group, s.next, b.end), s.out.await(s.hard, s.next), lost)
 		}
 		if err != nil {
 			s.w.metrics.entries[skipped].Inc()
@@ -196,10 +202,10 @@ func (s *session) fold(b batch) error {
 		}
 		s.next = rec.Offset + 1
 	}
-	return s.publish()
+	return s.out.put(&s.group, s.next, b.end)
 }
 
-// emit takes one output of the entry at hand. It publishes when the group is full, so that an entry with any number of outputs fits.
+// emit takes one output of the entry at hand. It hands over when the group is full, so that an entry with any number of outputs fits.
 func (s *session) emit(o telemetry.Output) {
 	last, ok := s.at[o.Topic]
 	if o.Pos.Source != s.entry.Offset || ok && !o.Pos.After(last) {
@@ -213,51 +219,40 @@ func (s *session) emit(o telemetry.Output) {
 	if s.err != nil {
 		return // the session ends, and with it this state
 	}
-	s.group.add(s.w.cluster.Topic(o.Topic), s.id, s.entry.Received, &o)
-	if s.group.len() >= s.w.cfg.MaxBufferedOutputs {
-		s.err = s.publish()
+	s.group.add(s.id, s.entry.Received, &o)
+	if s.group.full(s.out.limit) {
+		s.err = s.out.put(&s.group, s.next, -1)
 	}
 }
 
-// publish writes the group. Before the first outputs of a batch the batch itself must be durable in the journal: an output whose cause
-// a power loss could still take away would stand in the way of other entries at the same offset later.
-func (s *session) publish() error {
-	if s.group.len() == 0 {
-		return nil
-	}
-	if !s.durable {
-		if err := s.w.barrier.Wait(s.hard); err != nil {
-			return fmt.Errorf("journal partition %d to stable storage: %w", s.id, err)
-		}
-		s.durable = true
-	}
-	if err := s.link.publish(s.hard, s.group.records); err != nil {
-		return err
-	}
-	for t, n := range s.group.counts {
-		s.w.metrics.outputs[t].Add(float64(n))
-	}
-	s.group.reset()
-	return nil
-}
-
-// report publishes the session's progress; end is the journal's end if known, else -1.
-func (s *session) report(end int64) {
-	s.published.Store(s.next)
+// report publishes the session's progress: outputs of the entries below next are out; end is the journal's end if known, else -1.
+func (s *session) report(next, end int64) {
+	s.published.Store(next)
 	if end >= 0 {
 		s.progress.end.Store(end)
 	}
-	if s.next >= s.target && s.caughtUp.CompareAndSwap(false, true) {
-		s.log.Info().Int64("offset", s.next).Msg("partition caught up")
+	s.fault.Store(nil) // recovery alone proves nothing: what failed may fail again
+	s.atTarget(next)
+}
+
+func (s *session) atTarget(next int64) {
+	if next >= s.target && s.caughtUp.CompareAndSwap(false, true) {
+		s.log.Info().Int64("offset", next).Msg("partition caught up")
 	}
-	if now := time.Now(); now.Sub(s.statsAt) >= time.Second {
-		s.statsAt = now
-		st := s.state.Stats()
-		s.devices.Store(int64(st.Devices))
-		s.alarms.Store(int64(st.OpenAlarms))
-		if c := s.state.Clock(); !c.IsZero() {
-			s.clock.Store(c.UnixMilli())
-		}
+}
+
+// count publishes, once a second, what the state counts.
+func (s *session) count() {
+	now := time.Now()
+	if now.Sub(s.statsAt) < time.Second {
+		return
+	}
+	s.statsAt = now
+	st := s.state.Stats()
+	s.devices.Store(int64(st.Devices))
+	s.alarms.Store(int64(st.OpenAlarms))
+	if c := s.state.Clock(); !c.IsZero() {
+		s.clock.Store(c.UnixMilli())
 	}
 }
 

@@ -67,7 +67,10 @@ func (s *session) recover(ctx context.Context) error {
 	if snap != nil && !snap.Clock.IsZero() {
 		s.saved.Store(snap.Clock.UnixMilli())
 	}
-	s.report(end)
+	s.published.Store(s.next)
+	s.end.Store(end)
+	s.count()
+	s.atTarget(s.next)
 	return nil
 }
 

@@ -40,7 +40,7 @@ type saving struct {
 	err    error         // says how
 }
 
-// beginSaving freezes the state as it is, every output of the entries in it being out. It starts the writer.
+// beginSaving freezes the state as it is. It starts the writer, which waits for the outputs of the entries in it.
 func (s *session) beginSaving() {
 	positions := maps.Clone(s.floor)
 	for t, pos := range s.at {
@@ -67,6 +67,9 @@ func (s *session) beginSaving() {
 // write puts a snapshot into the store once all that it rests on is durable, the entries in it and their outputs, and clears away
 // older ones.
 func (s *session) write(ctx context.Context, v *saving) error {
+	if err := s.out.await(ctx, v.snap.Next); err != nil {
+		return err
+	}
 	if err := s.w.barrier.Wait(ctx); err != nil {
 		return err
 	}
@@ -190,6 +193,9 @@ func (s *session) pollWait() time.Duration {
 
 // finish writes the last snapshot of a partition that is given up in order.
 func (s *session) finish() error {
+	if err := s.out.await(s.hard, s.next); err != nil {
+		return err
+	}
 	if v := s.saving; v != nil && v.snap.Next == s.next {
 		return v.wait()
 	}

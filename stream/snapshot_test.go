@@ -281,3 +281,19 @@ func TestSnapshotNames(t *testing.T) {
 		}
 	}
 }
+
+// A snapshot that another program saved is what a worker finds.
+func TestSaveSnapshot(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	want := &Snapshot{Partition: 2, Next: 5, Clock: time.UnixMilli(1_700_000_000_000).UTC(), Positions: map[telemetry.Topic]telemetry.Position{telemetry.TopicPoints: {Source: 4}},
+		Body: fold.New(2).AppendTo(nil)}
+	for range 2 {
+		if err := SaveSnapshot(t.Context(), st, want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := SnapshotBefore(t.Context(), st, 2, 5)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+}

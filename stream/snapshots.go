@@ -210,3 +210,22 @@ func SnapshotBefore(ctx context.Context, st store.Store, partition int32, offset
 	}
 	return nil, nil
 }
+
+// SaveSnapshot writes s, Body and all, as the newest snapshot of its partition. It is there once the error is nil, and survives a power loss.
+// No worker may hold the partition meanwhile.
+func SaveSnapshot(ctx context.Context, st store.Store, s *Snapshot) error {
+	all, err := newSnapshots(st)
+	if err != nil {
+		return err
+	}
+	defer all.close()
+	body, pieces := s.Body, make(chan []byte, len(s.Body)/pieceBytes+1)
+	for len(body) > 0 {
+		n := min(len(body), pieceBytes)
+		pieces <- body[:n:n] // there is room for all
+		body = body[n:]
+	}
+	close(pieces)
+	_, err = all.save(ctx, s, pieces, nil)
+	return err
+}
