@@ -8,6 +8,7 @@ RUNFLAGS    ?=
 DEMOFLAGS   ?=
 PEERSFLAGS  ?=
 STREAMSFLAGS ?=
+ENGINEFLAGS ?=
 QUICK       ?=
 SOAK        ?= 30m
 KILLS       ?= 200
@@ -17,7 +18,7 @@ SEED        ?= $(shell date +%s)
 SEEDS       ?= 1000
 export OUTFALL_CACHE := $(CACHE)
 
-.PHONY: help build run demo test check integration bench bench-gateway bench-streams soak chaos fuzz arches sim fmt clean
+.PHONY: help build run demo test check integration bench bench-gateway bench-streams bench-engine soak chaos fuzz arches sim fmt clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ bench-gateway: ## the gateway against a C server and others, under 10 minutes; n
 
 bench-streams: ## the stream worker against goka and Kafka Streams on real Kafka, three quarters of an hour; needs java 17, mvn, two quiet cores (QUICK=1: rough)
 	@go run ./bench/streams $(if $(QUICK),-quick) $(STREAMSFLAGS)
+
+bench-engine: ## the stream engine as it is installed: alarms, restart, replay, drain; a quarter of an hour, java 17, two quiet cores (QUICK=1: rough, 3 min)
+	@go run ./bench/engine $(if $(QUICK),-quick) $(ENGINEFLAGS)
 
 sim: ## the whole pipeline in virtual time under 1,000 seeds of faults, a few minutes (SEEDS=50; FIRST=1001: others)
 	go test -tags synctests -count=1 -timeout 2h -v -run '^TestSeeds$$' ./internal/sim -seeds $(SEEDS) -first $(or $(FIRST),1) | grep -v '^=== \|^ *--- PASS'; exit $${PIPESTATUS[0]}

@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"bench/machine":      nil,
 	"bench/peers":        {"*"}, // a measuring program: it runs the gateway beside its peers
 	"bench/streams":      {"*"}, // the same for the stream worker
+	"bench/engine":       {"*"}, // the same for the stream worker as it is installed
 	"cmd/outfall":        {"*"},
 	"deploy/sample":      nil,
 	"testdata":           nil,
@@ -48,7 +49,7 @@ var homes = map[string][]string{
 	"github.com/panjf2000/gnet":          {"ingest/tcp", "bench/peers"},
 	"github.com/twmb/franz-go/pkg/kfake": {"internal/broker"},
 	"github.com/twmb/franz-go/pkg/kadm":  {"internal/broker", "stream", "sinks/influx", "bench/streams"},
-	"github.com/twmb/franz-go":           {"internal/archive", "internal/broker", "ingest", "stream", "sinks/influx", "cmd/outfall", "bench/streams"},
+	"github.com/twmb/franz-go":           {"internal/archive", "internal/broker", "ingest", "stream", "sinks/influx", "cmd/outfall", "bench/streams", "bench/engine"},
 	"github.com/influxdata":              {"sinks/influx"},
 	"github.com/minio":                   {"internal/store"},
 	"github.com/klauspost/compress":      {"stream", "internal/archive"},
