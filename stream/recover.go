@@ -108,10 +108,11 @@ func (w *Worker) loadSnapshot(ctx context.Context, partition int32, usable func(
 		w.log.Warn().Str("snapshot", n.object).Msg("snapshot lies beyond one that was written later: the journal lost its end since; passed over")
 	}
 	for _, n := range names {
-		snap, err := w.snapshots.load(ctx, n)
+		var body fold.Reader
+		snap, err := w.snapshots.load(ctx, n, body.Add)
 		var st *fold.State
 		if err == nil {
-			if st, err = fold.Read(snap.Body); err != nil {
+			if st, err = body.State(); err != nil {
 				err = fmt.Errorf("snapshot %s: %w: %w", n.object, ErrDamaged, err)
 			}
 		}

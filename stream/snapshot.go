@@ -25,7 +25,7 @@ type Snapshot struct {
 	Clock time.Time
 	// Positions are the last outputs of the entries below Next, by topic; all of them were durable before the snapshot was made.
 	Positions map[telemetry.Topic]telemetry.Position
-	Body      []byte // the fold's own form
+	Body      []byte // the fold's own form; nil in a worker, which does not hold one whole
 }
 
 // ErrDamaged is a snapshot that is there and can never be used.
@@ -176,8 +176,9 @@ func (s *snapshotSource) encode() error {
 	return nil
 }
 
-// readSnapshot reads a snapshot of either form up to io.EOF. An error that wraps ErrDamaged is one of the bytes, every other is r's.
-func readSnapshot(r io.Reader, codec *zstd.Decoder) (*Snapshot, error) {
+// readSnapshot reads a snapshot of either form up to io.EOF. Its body goes to body in pieces, which are good until body returns, and not into
+// Body; when an error comes, what body had is of no use. An error that wraps ErrDamaged is one of the bytes, every other is r's.
+func readSnapshot(r io.Reader, codec *zstd.Decoder, body func(piece []byte)) (*Snapshot, error) {
 	d := &snapshotDecoder{r: bufio.NewReaderSize(r, 1<<16), sum: newChecksum()}
 	s := &Snapshot{Positions: map[telemetry.Topic]telemetry.Position{}}
 	if magic := string(d.take(len(snapshotMagic))); magic != snapshotMagic {
@@ -200,10 +201,10 @@ func readSnapshot(r io.Reader, codec *zstd.Decoder) (*Snapshot, error) {
 		}
 	}
 	if form == oldForm {
-		s.Body = d.oldBody()
+		body(d.oldBody())
 	} else {
 		d.checksum(d.sum.Sum32())
-		s.Body = d.body(codec)
+		d.body(codec, body)
 	}
 	if d.err == nil {
 		if _, err := d.r.ReadByte(); err == nil {
@@ -263,15 +264,16 @@ func (d *snapshotDecoder) checksum(got uint32) {
 }
 
 // body takes the chunks and the end.
-func (d *snapshotDecoder) body(codec *zstd.Decoder) []byte {
-	var body, piece []byte
+func (d *snapshotDecoder) body(codec *zstd.Decoder, body func(piece []byte)) {
+	var piece []byte
+	read := uint64(0)
 	for chunks := uint32(0); d.err == nil; chunks++ {
 		stored := d.uint32()
 		if stored == 0 {
 			count, size := d.uint32(), d.uint64()
 			d.checksum(d.sum.Sum32())
-			if count != chunks || size != uint64(len(body)) {
-				d.damaged("%d chunks of %d bytes, want %d of %d", chunks, len(body), count, size)
+			if count != chunks || size != read {
+				d.damaged("%d chunks of %d bytes, want %d of %d", chunks, read, count, size)
 			}
 			break
 		}
@@ -289,10 +291,11 @@ func (d *snapshotDecoder) body(codec *zstd.Decoder) []byte {
 		var err error
 		if piece, err = codec.DecodeAll(b, piece[:0]); err != nil || len(piece) != int(size) {
 			d.damaged("chunk %d gives %d bytes, want %d: %v", chunks, len(piece), size, err)
+			break
 		}
-		body = append(body, piece...)
+		body(piece)
+		read += uint64(len(piece))
 	}
-	return body
 }
 
 // oldBody takes the rest of a snapshot of form 1.

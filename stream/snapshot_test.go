@@ -96,6 +96,16 @@ func form1(s *Snapshot) []byte {
 	return binary.BigEndian.AppendUint32(b, castagnoli(b))
 }
 
+// readWhole is readSnapshot with the body in Body.
+func readWhole(r io.Reader, all *snapshots) (*Snapshot, error) {
+	var body []byte
+	s, err := readSnapshot(r, all.decoder, func(piece []byte) { body = append(body, piece...) })
+	if s != nil {
+		s.Body = body
+	}
+	return s, err
+}
+
 func TestSnapshotForm(t *testing.T) {
 	all := openSnapshots(t, openStore(t, t.TempDir()))
 	for _, size := range []int{0, 1, 1000, maxChunkBytes, 3*maxChunkBytes + 5} {
@@ -105,7 +115,7 @@ func TestSnapshotForm(t *testing.T) {
 			s.Body[i] = byte(rand.N(3)) // compresses, but not to nothing
 		}
 		for name, b := range map[string][]byte{"form 2": encoded(t, all, s, 2*maxChunkBytes), "form 1": form1(s)} {
-			got, err := readSnapshot(iotest.HalfReader(bytes.NewReader(b)), all.decoder)
+			got, err := readWhole(iotest.HalfReader(bytes.NewReader(b)), all)
 			if err != nil || got.Next != 30 || !bytes.Equal(got.Body, s.Body) || !reflect.DeepEqual(got.Positions, s.Positions) {
 				t.Errorf("%s of %d bytes: %v, %v", name, size, got, err)
 			} else if name == "form 2" && !got.Clock.Equal(morning) {
@@ -124,29 +134,29 @@ func TestSnapshotDamage(t *testing.T) {
 	first, second := encoded(t, all, s, 300), encoded(t, all, testSnapshot(31, morning), 300)
 	for name, whole := range map[string][]byte{"form 2": first, "form 1": form1(s)} {
 		for n := range whole {
-			if _, err := readSnapshot(bytes.NewReader(whole[:n]), all.decoder); !errors.Is(err, ErrDamaged) {
+			if _, err := readWhole(bytes.NewReader(whole[:n]), all); !errors.Is(err, ErrDamaged) {
 				t.Fatalf("%s cut to %d bytes: %v", name, n, err)
 			}
 			for bit := range 8 {
 				damaged := bytes.Clone(whole)
 				damaged[n] ^= 1 << bit
-				if _, err := readSnapshot(bytes.NewReader(damaged), all.decoder); !errors.Is(err, ErrDamaged) {
+				if _, err := readWhole(bytes.NewReader(damaged), all); !errors.Is(err, ErrDamaged) {
 					t.Fatalf("%s, bit %d of byte %d flipped: %v", name, bit, n, err)
 				}
 			}
 			broken := errors.New("the disk broke")
-			_, err := readSnapshot(io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(broken)), all.decoder)
+			_, err := readWhole(io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(broken)), all)
 			if !errors.Is(err, broken) || errors.Is(err, ErrDamaged) {
 				t.Fatalf("%s, disk broken after %d bytes: %v", name, n, err)
 			}
 		}
-		if _, err := readSnapshot(bytes.NewReader(append(bytes.Clone(whole), 0)), all.decoder); !errors.Is(err, ErrDamaged) {
+		if _, err := readWhole(bytes.NewReader(append(bytes.Clone(whole), 0)), all); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s, one byte too many: %v", name, err)
 		}
 	}
 	// Chunks that are whole each, but not of one snapshot.
 	head := len(s.appendHead(nil))
-	if _, err := readSnapshot(bytes.NewReader(append(bytes.Clone(first[:head]), second[head:]...)), all.decoder); !errors.Is(err, ErrDamaged) {
+	if _, err := readWhole(bytes.NewReader(append(bytes.Clone(first[:head]), second[head:]...)), all); !errors.Is(err, ErrDamaged) {
 		t.Errorf("head of one, chunks of another: %v", err)
 	}
 }

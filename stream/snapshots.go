@@ -119,14 +119,15 @@ func (st *snapshots) list(ctx context.Context, partition int32) (kept, stale []s
 	return kept, stale, nil
 }
 
-// load reads one snapshot. ErrDamaged: it is of no use, an older one may be. Any other error says nothing about it: try again later.
-func (st *snapshots) load(ctx context.Context, n snapshotName) (*Snapshot, error) {
+// load reads one snapshot, see readSnapshot. ErrDamaged: it is of no use, an older one may be. Any other error says nothing about it: try again
+// later.
+func (st *snapshots) load(ctx context.Context, n snapshotName, body func(piece []byte)) (*Snapshot, error) {
 	r, err := st.store.Get(ctx, n.object)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot of partition %d: %w", n.partition, err)
 	}
 	defer r.Close()
-	s, err := readSnapshot(r, st.decoder)
+	s, err := readSnapshot(r, st.decoder, body)
 	if err == nil && (s.Partition != n.partition || n.next >= 0 && s.Next != n.next) {
 		err = fmt.Errorf("%w: holds partition %d up to offset %d", ErrDamaged, s.Partition, s.Next)
 	}
@@ -199,8 +200,10 @@ func SnapshotBefore(ctx context.Context, st store.Store, partition int32, offset
 		if n.next > offset {
 			continue
 		}
-		s, err := all.load(ctx, n)
+		var body []byte
+		s, err := all.load(ctx, n, func(piece []byte) { body = append(body, piece...) })
 		if err == nil && s.Next <= offset {
+			s.Body = body
 			if _, err = fold.Read(s.Body); err == nil {
 				return s, nil
 			}

@@ -172,6 +172,7 @@ func (in *installation) crash(ctx context.Context) (restart, error) {
 	if err := in.start(); err != nil {
 		return restart{}, err
 	}
+	profiled := in.profile()
 	at, err := in.ready(ctx)
 	if err != nil {
 		return restart{}, err
@@ -180,5 +181,5 @@ func (in *installation) crash(ctx context.Context) (restart, error) {
 	_, r.most = machine.Resident(in.proc.PID())
 	r.behind, _ = in.metric(`outfall_stream_entries_total`)
 	say("ready %.2f s after kill -9, %.1f s of CPU, %.0f MiB, %.0f entries folded again", r.seconds, r.cpu, r.most, r.behind)
-	return r, nil
+	return r, <-profiled
 }

@@ -38,44 +38,6 @@ func (e *encoder) header(s *State) {
 	e.uint(uint64(len(s.list)))
 }
 
-// Read is the inverse of AppendTo, and takes what a Frozen gave out, all of it. The state does not alias b.
-func Read(b []byte) (*State, error) {
-	d := decoder{b: b}
-	if v := d.uint(); v != snapshotVersion {
-		return nil, fmt.Errorf("state of version %d, want %d", v, snapshotVersion)
-	}
-	s := New(int32(d.int()))
-	s.clock, s.alarmAt = d.int(), d.int()
-	s.stats.Frames, s.stats.Duplicates, s.stats.Findings = d.int(), d.int(), d.int()
-	if js := d.bytes(); len(js) > 0 {
-		rs, err := rules.ParseRuleSet(js)
-		if err != nil {
-			return nil, fmt.Errorf("state: %w", err)
-		}
-		s.rules = rs
-	}
-	for n := d.count(); n > 0 && d.err == nil; n-- {
-		dev := d.device(s)
-		if d.err == nil && s.devices[dev.mn] != nil {
-			d.fail("device %s twice", dev.mn)
-		}
-		if d.err == nil {
-			dev.findOpen()
-			if !dev.known {
-				s.strangers++
-			}
-			s.add(dev)
-		}
-	}
-	if d.err == nil && len(d.b) > 0 {
-		d.fail("%d bytes too many", len(d.b))
-	}
-	if d.err != nil {
-		return nil, fmt.Errorf("state: %w", d.err)
-	}
-	return s, nil
-}
-
 // An encoder appends varints and length-prefixed bytes.
 type encoder struct{ b []byte }
 
