@@ -136,9 +136,7 @@ type batch struct {
 // errOutOfRange if the journal no longer holds what comes next.
 func (l *link) poll(ctx context.Context, wait time.Duration) (batch, error) {
 	waiting := ctx
-	if wait == 0 {
-		waiting = nil // what is there already
-	} else if wait > 0 {
+	if wait >= 0 {
 		var cancel context.CancelFunc
 		waiting, cancel = context.WithTimeout(ctx, wait)
 		defer cancel()
@@ -147,7 +145,7 @@ func (l *link) poll(ctx context.Context, wait time.Duration) (batch, error) {
 	b := batch{end: -1}
 	var err error
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if p.Err != nil && err == nil && !(wait > 0 && errors.Is(p.Err, context.DeadlineExceeded)) {
+		if p.Err != nil && err == nil && !(wait >= 0 && errors.Is(p.Err, context.DeadlineExceeded)) {
 			err = p.Err
 		}
 		b.records = append(b.records, p.Records...)

@@ -179,13 +179,14 @@ func (s *session) saveSome() {
 	}
 }
 
-// pollWait is how long the next poll may wait: not at all while there is something to encode. Below 0: until there is an entry.
+// pollWait is how long the next poll may wait: while there is something to encode, as long as the step before took, so that a snapshot takes half a
+// core at most. Below 0: until there is an entry.
 func (s *session) pollWait() time.Duration {
 	switch v := s.saving; {
 	case v == nil || v.encoded:
 		return -1
 	case v.room():
-		return 0
+		return stepTime
 	default:
 		return writerWait
 	}
