@@ -24,7 +24,7 @@ func decodeEntry(rec *kgo.Record) (telemetry.Entry, error) {
 		Kind: kind, MN: string(rec.Key), Value: rec.Value,
 	}
 	switch kind {
-	case telemetry.KindTick, telemetry.KindRules:
+	case telemetry.KindTick, telemetry.KindRules, telemetry.KindAction:
 		return e, nil
 	case telemetry.KindVersion:
 		if err := fold.CheckVersion(rec.Value); err != nil {

@@ -31,9 +31,7 @@ type Command struct {
 // Validate reports the first fault of c; each begins with the JSON name of its field. Whether CN and CP are a request is the codec's to say.
 func (c *Command) Validate() error {
 	switch {
-	case !wordOf(c.ID, 64, func(b byte) bool {
-		return b == '-' || b == '_' || '0' <= b && b <= '9' || 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z'
-	}):
+	case !wordOf(c.ID, 64, wordByte):
 		return fmt.Errorf("id: %q is not 1..64 characters of 0-9 A-Z a-z - _", c.ID)
 	case !ValidMN(c.MN):
 		return fmt.Errorf("mn: %q cannot be a device id", c.MN)
@@ -49,6 +47,11 @@ func (c *Command) Validate() error {
 		return fmt.Errorf("notAfter: is %v after created, not within 0..%v", c.NotAfter.Sub(c.Created), MaxValidity)
 	}
 	return nil
+}
+
+// wordByte reports whether b may stand in an id.
+func wordByte(b byte) bool {
+	return b == '-' || b == '_' || '0' <= b && b <= '9' || 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z'
 }
 
 // wordOf reports whether s has 1..limit bytes, all of them allowed.

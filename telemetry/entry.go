@@ -19,6 +19,7 @@ const (
 	KindCommand                  // Command: what a device is to be asked
 	KindOutcome                  // Outcome: a step in a command's life
 	KindVersion                  // Version: from here on the fold computes by another algorithm; written to every partition
+	KindAction                   // Action: what people did about alarms, and whether they were told
 	kindEnd
 )
 
@@ -33,7 +34,7 @@ func Kinds() []Kind {
 
 var kindNames = map[Kind]string{
 	KindFrame: "frame", KindReject: "reject", KindSession: "session", KindTick: "tick", KindRegistry: "registry", KindRules: "rules",
-	KindCommand: "command", KindOutcome: "outcome", KindVersion: "version",
+	KindCommand: "command", KindOutcome: "outcome", KindVersion: "version", KindAction: "action",
 }
 
 // String is the kind's name on the wire; it is empty for a value that is no kind.
@@ -51,7 +52,7 @@ func ParseKind(name string) (k Kind, ok bool) {
 
 // Header keys of journal and output records.
 const (
-	HeaderKind    = "k"    // journal, commands: Kind
+	HeaderKind    = "k"    // journal, commands, actions: Kind
 	HeaderGateway = "gw"   // journal frame, reject, session; rejects: the ingest process's name
 	HeaderPeer    = "peer" // the same: the device's address, host:port
 	HeaderConn    = "cn"   // the same: connection number in the gateway, decimal
@@ -68,7 +69,7 @@ type Entry struct {
 	// the millisecond. Never device time.
 	Received time.Time
 	Kind     Kind
-	MN       string // key; empty for ticks, rules and versions
+	MN       string // key; empty for ticks, rules, versions and the actions that concern more than a device
 	Value    []byte // see Kind; aliases the record, read only
 	Reason   string // KindReject only
 }

@@ -12,13 +12,14 @@ const (
 	TopicStatus                // key MN; Status, the latest of the device
 	TopicCommands              // key MN; Command and Outcome, told apart by HeaderKind
 	TopicRegistry              // key MN; Device; the newest record of a key counts
+	TopicActions               // key MN, or none; Action
 	topicCount
 )
 
 // DefaultPrefix precedes every topic name in Kafka unless kafka.topic_prefix says otherwise.
 const DefaultPrefix = "outfall."
 
-var topicNames = [topicCount]string{"journal", "rejects", "points", "alarms", "findings", "status", "commands", "registry"}
+var topicNames = [topicCount]string{"journal", "rejects", "points", "alarms", "findings", "status", "commands", "registry", "actions"}
 
 // String is the topic's name without the prefix.
 func (t Topic) String() string { return topicNames[t] }

@@ -28,7 +28,7 @@ type Config struct {
 	// acknowledged. The embedded broker has one.
 	ReplicationFactor int16 `yaml:"replication_factor"`
 	// RetentionBytes bounds one partition of the embedded broker's journal, 1 MiB..1 GiB; the points topic gets half of it,
-	// rejects, status, commands and findings an eighth each, and alarms and registry are kept whole. The embedded broker
+	// rejects, status, commands and findings an eighth each, and alarms, actions and registry are kept whole. The embedded broker
 	// reads its log at start: Partitions x RetentionBytes must not exceed 4 GiB, and a start after a kill needs up to 4 times
 	// that in memory (docs/embedded.md). What the journal drops goes to the archive.
 	RetentionBytes int64 `yaml:"retention_bytes"`
@@ -42,7 +42,7 @@ type Config struct {
 	JournalRetention time.Duration `yaml:"journal_retention"`
 	// JournalBytes bounds one partition of the journal on Apache Kafka as well; -1: no bound but JournalRetention.
 	JournalBytes int64 `yaml:"journal_bytes"`
-	// AlarmRetention is how long Apache Kafka keeps alarms and findings, at least 24 h. Monitoring records must be kept for
+	// AlarmRetention is how long Apache Kafka keeps alarms, actions and findings, at least 24 h. Monitoring records must be kept for
 	// five years or more.
 	AlarmRetention time.Duration `yaml:"alarm_retention"`
 	// TLS encrypts the connections to Apache Kafka; the brokers' certificates are checked.
@@ -71,7 +71,7 @@ const (
 )
 
 // LogBytes is what the embedded broker's log may hold when retention has been applied, in bytes: the journal, half of it points, four
-// topics of an eighth. Alarms and registry, which are kept whole, come on top; they are small.
+// topics of an eighth. Alarms, actions and registry, which are kept whole, come on top; they are small.
 func (c Config) LogBytes() int64 { return 2 * int64(c.Partitions) * c.RetentionBytes }
 
 // OpenBytes is the memory in bytes that a process may take to open such a log after a kill. Measured are 1.1 bytes a byte of log when

@@ -53,7 +53,7 @@ func (c *Cluster) settings(t telemetry.Topic) []setting {
 			keep, size = c.config.JournalRetention, c.config.JournalBytes
 		case telemetry.TopicRejects:
 			keep, size = 30*day, 1<<30 // anyone who can connect can write here
-		case telemetry.TopicAlarms, telemetry.TopicFindings:
+		case telemetry.TopicAlarms, telemetry.TopicFindings, telemetry.TopicActions:
 			keep = c.config.AlarmRetention
 		case telemetry.TopicStatus:
 			policy = "compact,delete"
