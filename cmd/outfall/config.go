@@ -11,6 +11,7 @@ import (
 	"outfall/ingest/tcp"
 	"outfall/internal/broker"
 	"outfall/internal/obs"
+	"outfall/sinks/alert"
 	"outfall/sinks/influx"
 	"outfall/stream"
 )
@@ -22,6 +23,7 @@ type Config struct {
 	Ingest ingest.Config `yaml:"ingest"`
 	Stream stream.Config `yaml:"stream"`
 	Influx influx.Config `yaml:"influx"`
+	Alert  alert.Config  `yaml:"alert"`
 	Admin  obs.Config    `yaml:"admin"`
 }
 
@@ -39,6 +41,7 @@ func defaultConfig(dataDir string) *Config {
 		Ingest: ingest.DefaultConfig(),
 		Stream: stream.DefaultConfig(),
 		Influx: influx.DefaultConfig(),
+		Alert:  alert.DefaultConfig(),
 		Admin:  obs.DefaultConfig(),
 	}
 	cfg.Stream.Snapshots.Location = filepath.Join(dataDir, "snapshots")
@@ -47,7 +50,7 @@ func defaultConfig(dataDir string) *Config {
 
 // Validate reports every fault at once, each under its key in the file.
 func (c *Config) Validate() error {
-	return errors.Join(c.Kafka.Validate(), c.TCP.Validate(), c.Ingest.Validate(), c.Stream.Validate(), c.Influx.Validate(), c.Admin.Validate(),
+	return errors.Join(c.Kafka.Validate(), c.TCP.Validate(), c.Ingest.Validate(), c.Stream.Validate(), c.Influx.Validate(), c.Alert.Validate(), c.Admin.Validate(),
 		validPort("tcp.listen", c.TCP.Listen), validPort("tcp.tls.listen", c.TCP.TLS.Listen), validPort("admin.listen", c.Admin.Listen), c.validEOS())
 }
 

@@ -82,11 +82,12 @@ type loader struct {
 	settings []setting
 	byKey    map[string]int
 	sections map[string]bool
+	places   map[string]origin // of values in lists of structs, see setTree
 	faults   configFaults
 }
 
 func newLoader(cfg any) *loader {
-	l := &loader{byKey: map[string]int{}, sections: map[string]bool{}}
+	l := &loader{byKey: map[string]int{}, sections: map[string]bool{}, places: map[string]origin{}}
 	l.walk("", reflect.ValueOf(cfg).Elem())
 	return l
 }
@@ -222,9 +223,13 @@ func (l *loader) section(name, prefix string, node ast.Node) {
 	}
 }
 
-// setNode sets a leaf from a scalar or a list of scalars.
+// setNode sets a leaf from a scalar, a list of scalars, or a list of structs.
 func (l *loader) setNode(i int, name string, node ast.Node) {
 	o := position(name, node.GetToken())
+	if isTree(l.settings[i].field) {
+		l.setTree(i, name, node)
+		return
+	}
 	if list, ok := node.(*ast.SequenceNode); ok {
 		if l.settings[i].field.Type() != reflect.TypeFor[[]string]() {
 			l.faults.add(o, "%s: want one value, not a list", l.settings[i].key)
@@ -256,6 +261,10 @@ func (l *loader) setNode(i int, name string, node ast.Node) {
 // setText sets a leaf from its text form: a list is comma separated, a duration is Go's ("90s", "24h").
 func (l *loader) setText(i int, o origin, text string) {
 	s := &l.settings[i]
+	if isTree(s.field) {
+		l.faults.add(o, "%s: can be set in a file alone", s.key)
+		return
+	}
 	if err := setField(s.field, text); err != nil {
 		l.faults.add(o, "%s: %v", s.key, err)
 		return
@@ -337,13 +346,7 @@ func (l *loader) place(err error) {
 		return
 	}
 	key, _, _ := strings.Cut(err.Error(), ":")
-	o := origin{}
-	if i, ok := l.byKey[key]; ok {
-		if o = l.settings[i].origin; o.source == "default" {
-			o.source = ""
-		}
-	}
-	l.faults.add(o, "%s", err)
+	l.faults.add(l.placeOf(key), "%s", err)
 }
 
 // isDefault reports whether nobody set the key.
@@ -358,6 +361,9 @@ func (s setting) text() string {
 		if strings.Contains(last, word) && !strings.HasSuffix(last, "_file") && !s.field.IsZero() {
 			return "********"
 		}
+	}
+	if isTree(s.field) {
+		return fmt.Sprintf("%d entries", s.field.Len()) // each as it stands in the file
 	}
 	switch v := s.field.Interface().(type) {
 	case []string:

@@ -114,9 +114,58 @@ func TestConfigSyntaxError(t *testing.T) {
 func TestConfigTypes(t *testing.T) {
 	l := newLoader(defaultConfig("d"))
 	for i, s := range l.settings {
+		if isTree(s.field) {
+			continue // TestConfigTree
+		}
 		l.setText(i, origin{source: "test"}, strings.Trim(s.text(), `"[]`))
 	}
 	if err := l.err(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestConfigTree: lists of structs are read strictly, and what is wrong in them is shown at its place.
+func TestConfigTree(t *testing.T) {
+	token := writeFile(t, "secret\n")
+	good := `alert:
+  default: [duty]
+  channels:
+    - {name: duty, type: wecom, token_file: ` + token + `}
+    - name: mail
+      type: smtp
+      smtp: {server: "mail:587", tls: starttls, from: "报警 <a@b.c>", to: [x@y.z]}
+  routes:
+    - match: {region: [贵州省/贵阳市], level: [exceed], time: 18:00-08:00}
+      channels: [mail]
+      routes:
+        - match: {weekday: [sat, sun]}
+          channels: [duty, mail]
+`
+	cfg, l, err := loadConfig(writeFile(t, good), "d", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := cfg.Alert; len(c.Channels) != 2 || c.Channels[1].SMTP.To[0] != "x@y.z" || c.Routes[0].Match.Region[0] != "贵州省/贵阳市" || c.Routes[0].Routes[0].Match.Weekday[1] != "sun" {
+		t.Errorf("%+v", c)
+	}
+	if got := l.settings[l.byKey["alert.channels"]].text(); got != "2 entries" {
+		t.Errorf("shown as %q", got)
+	}
+	for old, bad := range map[string][2]string{
+		"level: [exceed]":   {"level: [loud]", `:9:41: alert.routes[0].match.level: "loud" is none of warning, exceed`},
+		"weekday:":          {"weekdays:", `:12:19: alert.routes: unknown field "weekdays"`},
+		"tls: starttls":     {"tls: perhaps", `alert.channels[1].smtp.tls: "perhaps" is none of`},
+		"channels: [mail]":  {"channels: [post]", `:10:17: alert.routes[0].channels: there is no channel "post"`},
+		"default: [duty]":   {"default: []", `:2:12: alert.default: names no channel`},
+		"type: wecom":       {"type: wecom, smtp: {user: x}", `alert.channels[0].smtp: is for type smtp`},
+		"time: 18:00-08:00": {"time: 18-08", `alert.routes[0].match.time: "18-08" is no span`},
+	} {
+		file := writeFile(t, strings.Replace(good, old, bad[0], 1))
+		if _, _, err := loadConfig(file, "d", nil, nil); err == nil || !strings.Contains(err.Error(), bad[1]) {
+			t.Errorf("%s: %v\nwant %s", bad[0], err, bad[1])
+		}
+	}
+	if _, _, err := loadConfig("", "d", []string{"OUTFALL_ALERT_ROUTES=x"}, nil); err == nil || !strings.Contains(err.Error(), "can be set in a file alone") {
+		t.Errorf("err = %v", err)
 	}
 }

@@ -39,8 +39,8 @@ func newDoctor(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the environment and say how to mend it",
-		Long: `Check the limit on open files, the clock, the data directory, the memory for the embedded broker, Kafka with its topics, and InfluxDB, and
-print a fix for what is wrong.
+		Long: `Check the limit on open files, the clock, the data directory, the memory for the embedded broker, Kafka with its topics, InfluxDB,
+and the channels of alert delivery, which get no message, and print a fix for what is wrong.
 
 Exit code 0 when all is well, 4 when a service does not answer, 3 for any other fault.`,
 		Example: "  outfall doctor\n  outfall doctor --config outfall.yaml --output jsonl",
@@ -64,6 +64,7 @@ Exit code 0 when all is well, 4 when a service does not answer, 3 for any other 
 			}
 			rows = append(rows, checkKafka(cmd.Context(), cfg, live)...)
 			rows = append(rows, checkInflux(cmd.Context(), cfg, live))
+			rows = append(rows, checkAlert(cmd.Context(), cfg)...)
 			return printChecks(p, rows)
 		},
 	}

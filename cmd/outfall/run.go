@@ -94,7 +94,7 @@ func runAll(ctx context.Context, a *app, o runOptions) (err error) {
 			return err
 		}
 	}
-	all := map[string]bool{roleIngest: true, roleStream: true, roleSink: true}
+	all := map[string]bool{roleIngest: true, roleStream: true, roleSink: true, roleAlert: true}
 	s, err := startStages(sup, cfg, cluster, d.embedded, all, log)
 	if err != nil {
 		return err

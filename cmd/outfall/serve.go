@@ -29,6 +29,7 @@ func newServe(a *app) *cobra.Command {
   ingest  connections of devices -> journal, acknowledgements
   stream  journal -> points, alarms, findings, status; any number of workers share the partitions
   sink    points -> InfluxDB
+  alert   alarms -> robots, webhooks, mail, Alertmanager; of several processes one works, the others stand by
 
 The topics must be there ("outfall topics apply"). The log goes to standard error. SIGTERM drains and exits 0.`,
 		Example: `  outfall serve --role ingest --config outfall.yaml
@@ -36,8 +37,8 @@ The topics must be there ("outfall topics apply"). The log goes to standard erro
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), a, o) },
 	}
-	cmd.Flags().StringSliceVar(&o.roles, "role", nil, "ingest, stream, sink: one or more, comma separated")
-	mustComplete(cmd, "role", roleIngest, roleStream, roleSink)
+	cmd.Flags().StringSliceVar(&o.roles, "role", nil, "ingest, stream, sink, alert: one or more, comma separated")
+	mustComplete(cmd, "role", roleIngest, roleStream, roleSink, roleAlert)
 	cmd.Flags().StringVar(&o.dir, "data", defaultData, "data directory, for snapshots unless stream.snapshots says otherwise")
 	cmd.Flags().String("listen", "", "HOST:PORT where devices connect; port 0 takes a free one (default tcp.listen)")
 	cmd.Flags().String("admin", "", "HOST:PORT of metrics and health; port 0 takes a free one (default admin.listen)")
@@ -61,6 +62,9 @@ func serve(ctx context.Context, a *app, o serveOptions) (err error) {
 	}
 	if roles[roleSink] && cfg.Influx.URL == "" {
 		return usagef("influx.url is empty: the sink needs an InfluxDB; only \"outfall run\" has an embedded one")
+	}
+	if roles[roleAlert] && !cfg.Alert.On() {
+		return usagef("alert.channels is empty: the role alert needs a channel to deliver to")
 	}
 	cluster := broker.Remote(cfg.Kafka)
 	if err := checkTopics(ctx, cluster); err != nil {
@@ -101,7 +105,7 @@ func serve(ctx context.Context, a *app, o serveOptions) (err error) {
 }
 
 func parseRoles(list []string) (map[string]bool, error) {
-	known := []string{roleIngest, roleStream, roleSink}
+	known := []string{roleIngest, roleStream, roleSink, roleAlert}
 	roles := map[string]bool{}
 	for _, r := range list {
 		if !slices.Contains(known, r) {

@@ -13,6 +13,7 @@ import (
 	"outfall/internal/broker"
 	"outfall/internal/obs"
 	"outfall/internal/store"
+	"outfall/sinks/alert"
 	"outfall/sinks/influx"
 	"outfall/stream"
 )
@@ -28,6 +29,7 @@ const (
 	roleIngest = "ingest"
 	roleStream = "stream"
 	roleSink   = "sink"
+	roleAlert  = "alert"
 )
 
 // Stages are the running parts of one process: the one place where the stages meet. Fields of roles that it does not have are nil.
@@ -38,6 +40,7 @@ type stages struct {
 	intake  *ingest.Intake
 	worker  *stream.Worker
 	sink    *influx.Sink
+	alert   *alert.Sink // nil also without a channel
 }
 
 // startStages wires the roles to the cluster and starts them under sup: the admin listener first, then from the end of the path to its
@@ -45,6 +48,7 @@ type stages struct {
 //
 //	admin    metrics, health and profiles
 //	barrier  group commit of what the embedded broker acknowledged
+//	alert    alarms -> channels
 //	sink     points -> InfluxDB
 //	stream   journal -> points, alarms, findings, status
 //	devices  the registry topic, for ingest
@@ -71,6 +75,13 @@ func startStages(sup *supervisor, cfg *Config, cluster *broker.Cluster, embedded
 	barrier := cluster.NewBarrier()
 	sup.run("barrier", stopBarrier, barrier.Run)
 
+	if roles[roleAlert] && cfg.Alert.On() {
+		if s.alert, err = alert.New(cfg.Alert, cluster, barrier, log.With().Str("stage", roleAlert).Logger(), metrics); err != nil {
+			return nil, err
+		}
+		s.admin.Ready(roleAlert, s.alert.Ready)
+		sup.run(roleAlert, 2*cfg.Alert.Timeout+2*stopSlack, s.alert.Run)
+	}
 	if roles[roleSink] {
 		if s.sink, err = influx.New(cfg.Influx, cluster, log.With().Str("stage", roleSink).Logger(), metrics); err != nil {
 			return nil, err

@@ -103,6 +103,13 @@ func (l *statusLine) text(now time.Time) string {
 			add("InfluxDB lag %d", s.Lag)
 		}
 	}
+	if l.stages.alert != nil {
+		if s := l.stages.alert.Stats(); s.Trouble != "" {
+			add("%d alarm events wait, a channel or Kafka is in trouble: see /readyz", s.Pending)
+		} else if s.Pending > 0 {
+			add("%d alarm events wait", s.Pending)
+		}
+	}
 	if in.Rejected > 0 { // last: the longest, and the first to be cut off on a narrow terminal
 		add("%s", rejectedBy(in.RejectedBy))
 	}
