@@ -54,8 +54,9 @@ integration: build ## tests on real Kafka 4.3.1, InfluxDB 1.8.10 and 2.7.12 and 
 arches: ## the fold's golden test on amd64, arm64, riscv64 and loong64, under qemu-user
 	deploy/local/arches.sh
 
-bench: ## benchmarks: decode, TCP to ack, fold, sink (COUNT=10 for benchstat)
+bench: ## benchmarks: decode, TCP to ack, fold, sink, frame to alert (COUNT=10 for benchstat)
 	go test -run='^$$' -bench=. -benchmem -count=$(or $(COUNT),1) ./ingest/... ./stream/... ./sinks/... ./internal/broker
+	go test -run='^$$' -bench=AlertLatency -benchtime=1000x -count=$(or $(COUNT),1) ./cmd/outfall
 
 bench-gateway: ## the gateway against a C server and others, under 10 minutes; needs cc, two quiet cores, 20,000 files (PEERSFLAGS=-quick: rough)
 	@go run ./bench/peers $(PEERSFLAGS)

@@ -33,7 +33,6 @@ type vendor struct {
 	refused   []string
 	answer    func(n int) (status int, body string, take bool) // instead of the rules; n counts from 1
 	requests  int
-	keys      []string
 }
 
 type received struct {
