@@ -208,7 +208,9 @@ func (d *desk) hand(l *line, one *delivery, now time.Time) {
 		}
 		next := d.line(r.next)
 		if r.result != telemetry.NoticeFailed || next == nil {
-			l.keep(one.ev)
+			if r.result == telemetry.NoticeAccepted {
+				l.keep(one.ev)
+			}
 			return
 		}
 		one.from, one.why, l = l.ch.Name, r.why, next

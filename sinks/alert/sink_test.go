@@ -85,9 +85,9 @@ func runSink(t testing.TB, cfg Config, c *broker.Cluster) *testSink {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within two minutes: %s", what)
 		}
 	}
 }
@@ -243,8 +243,8 @@ func TestChannelAway(t *testing.T) {
 	cfg.MaxPending = 100
 	s := runSink(t, cfg, c)
 	w := newWriter(t, c)
-	for n := range 300 {
-		w.alarm(n, func(a *telemetry.Alarm) { a.Region = fmt.Sprintf("贵州省/贵阳市/%d", n) })
+	for n := range 150 {
+		w.alarm(n, func(a *telemetry.Alarm) { a.Region = fmt.Sprintf("贵州省/贵阳市/%d", n%10) })
 	}
 	eventually(t, "the bound", func() bool {
 		n, trouble := marksOf(s)
@@ -259,7 +259,7 @@ func TestChannelAway(t *testing.T) {
 	v.mu.Lock()
 	v.answer = nil
 	v.mu.Unlock()
-	eventually(t, "all events", func() bool { return len(heard(v)) == 300 })
+	eventually(t, "all events", func() bool { return len(heard(v)) == 150 })
 	if err := s.Ready(); err != nil {
 		t.Errorf("ready: %v", err)
 	}
