@@ -61,7 +61,7 @@ bench: ## benchmarks: decode, TCP to ack, fold, sink, frame to alert (COUNT=10 f
 bench-gateway: ## the gateway against a C server and others, under 10 minutes; needs cc, two quiet cores, 20,000 files (PEERSFLAGS=-quick: rough)
 	@go run ./bench/peers $(PEERSFLAGS)
 
-bench-streams: ## the stream worker against goka and Kafka Streams on real Kafka, three quarters of an hour; needs java 17, mvn, two quiet cores (QUICK=1: rough)
+bench-streams: ## the stream worker against goka and Kafka Streams on real Kafka, 35 minutes; needs java 17, mvn, two quiet cores (QUICK=1: rough)
 	@go run ./bench/streams $(if $(QUICK),-quick) $(STREAMSFLAGS)
 
 bench-engine: ## the stream engine as it is installed: alarms, restart, replay, drain; a quarter of an hour, java 17, two quiet cores (QUICK=1: rough, 3 min)

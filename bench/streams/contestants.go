@@ -30,6 +30,7 @@ const (
 	nameFenced  = "fenced"
 	nameGoka    = "goka"
 	nameStreams = "streams"
+	nameMemory  = "memory"
 )
 
 func contestants() []contestant {
@@ -49,13 +50,19 @@ func contestants() []contestant {
 			command: func(b *bench, prefix, dir string) []string {
 				return []string{b.goka, b.brokers, prefix + "in", prefix + "out", prefix + "job", dir, strconv.Itoa(partitions)}
 			}},
-		{name: nameStreams, what: "Kafka Streams 4.3.1, exactly once v2",
-			group: func(prefix string) string { return prefix + "job" },
-			command: func(b *bench, prefix, dir string) []string {
-				return []string{"java", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", b.java, "Contestant",
-					b.brokers, prefix + "in", prefix + "out", prefix + "job", dir}
-			}},
+		kafkaStreams(nameStreams, "Kafka Streams 4.3.1, exactly once v2", "rocksdb"),
+		kafkaStreams(nameMemory, "Kafka Streams 4.3.1, its stores in memory", "memory"),
 	}
+}
+
+// kafkaStreams is Kafka Streams with its stores in RocksDB, as it comes, or in memory.
+func kafkaStreams(name, what, stores string) contestant {
+	return contestant{name: name, what: what,
+		group: func(prefix string) string { return prefix + "job" },
+		command: func(b *bench, prefix, dir string) []string {
+			return []string{"java", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", b.java, "Contestant",
+				b.brokers, prefix + "in", prefix + "out", prefix + "job", dir, stores}
+		}}
 }
 
 func names() string {

@@ -73,11 +73,11 @@ func (f *feeder) registry(at time.Time) {
 	}
 }
 
-// backlog writes the real-time frames of minutesIn minutes in the order of their time, and the journal's clock between them where ticks says
+// backlog writes the real-time frames of [minutesFrom, minutesIn) in the order of their time, and the journal's clock between them where ticks says
 // so: in our own journal time passes by ticks, the others take it from the frames.
 func (f *feeder) backlog(base time.Time, ticks bool) {
 	const apart = 60 / samples // seconds between two frames of a device
-	for s := range minutesIn * 60 {
+	for s := minutesFrom * 60; s < minutesIn*60; s++ {
 		at := base.Add(time.Duration(s) * time.Second)
 		if ticks {
 			tick := telemetry.AppendJSON(nil, telemetry.Tick{Time: at})

@@ -10,14 +10,15 @@ import (
 
 // Shape of the data. Every device reports real-time values twice a minute in the backlog and then one minute record a turn.
 const (
-	samples    = 2               // of a minute and device
-	minutesIn  = 66              // minutes of backlog
-	minutesOut = 60              // of them with results that count: the rest lets their windows close
-	loadAfter  = 180             // minutes from the backlog's beginning to the first minute record
-	grace      = 90              // seconds from a window's end to its result
-	thousandth = int64(1_000)    // millionths in the values' last decimal
-	maxTurns   = 120             // minute records of one device: two hours
-	mnPrefix   = "0100S7REAM16B" // eleven digits follow
+	samples     = 2               // of a minute and device
+	minutesFrom = 40              // of the hour: when the backlog begins, for the devices were switched on then
+	minutesOut  = 60              // when the results that count end: the rest lets their windows close
+	minutesIn   = 64              // when the backlog ends
+	loadAfter   = 180             // minutes from that hour's beginning to the first minute record
+	grace       = 90              // seconds from a window's end to its result
+	thousandth  = int64(1_000)    // millionths in the values' last decimal
+	maxTurns    = 240             // minute records of one device: four hours
+	mnPrefix    = "0100S7REAM16B" // eleven digits follow
 )
 
 // factors are those of a flue gas outlet (HJ 212-2017 annex B); the first six have a converted value beside the measured one.
@@ -46,6 +47,9 @@ func valueOf(device, at, factor int) int64 {
 	x = (x ^ x>>29) * 0xBF58476D1CE4E5B9
 	return int64(1000 + (x>>33)%99_000)
 }
+
+// backlogFrames is how many real-time frames there are of each device.
+const backlogFrames = (minutesIn - minutesFrom) * samples
 
 // recordAt is the number, for valueOf, of a device's minute record.
 func recordAt(turn int) int { return minutesIn*samples + turn }

@@ -30,7 +30,7 @@ type result struct {
 
 // A ledger compares results with what they must be.
 type ledger struct {
-	base    int64 // s since 1970: the backlog's first minute
+	base    int64 // s since 1970: the hour of the backlog
 	devices int
 	rolling bool // a runningMean is that of the last hour, not of the hour since its beginning
 
@@ -47,8 +47,8 @@ const allFactors = 1<<len(factors) - 1
 
 func newLedger(base time.Time, devices int, rolling bool) *ledger {
 	l := &ledger{base: base.Unix(), devices: devices, rolling: rolling}
-	l.seen[minuteMean] = make([]uint16, minutesOut*devices)
-	l.seen[hourMean] = make([]uint16, minutesOut/60*devices)
+	l.seen[minuteMean] = make([]uint16, (minutesOut-minutesFrom)*devices)
+	l.seen[hourMean] = make([]uint16, devices)
 	l.seen[runningMean] = make([]uint16, maxTurns*devices)
 	return l
 }
@@ -58,9 +58,9 @@ func (l *ledger) number(r *result) int {
 	n, limit := 0, 0
 	switch s := r.start - l.base; r.window {
 	case minuteMean:
-		n, limit = int(s/60), minutesOut
+		n, limit = int(s/60)-minutesFrom, minutesOut-minutesFrom
 	case hourMean:
-		n, limit = int(s/3600), minutesOut/60
+		n, limit = int(s/3600), 1
 	case runningMean:
 		n, limit = int(s/60)-loadAfter, maxTurns
 	}
@@ -75,9 +75,9 @@ func (l *ledger) want(r *result, n int) (mean, count int64) {
 	from, to := 0, 0
 	switch r.window {
 	case minuteMean:
-		from, to = n*samples, (n+1)*samples
+		from, to = (minutesFrom+n)*samples, (minutesFrom+n+1)*samples
 	case hourMean:
-		from, to = n*60*samples, (n+1)*60*samples
+		from, to = minutesFrom*samples, minutesOut*samples
 	case runningMean:
 		from, to = recordAt(n-n%60), recordAt(n)+1
 		if l.rolling {

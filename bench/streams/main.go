@@ -53,16 +53,16 @@ type bench struct {
 
 func benchMain(args []string) (err error) {
 	fs := flag.NewFlagSet("streams", flag.ContinueOnError)
-	quick := fs.Bool("quick", false, "a tenth of the devices and of the rate, one round: rough figures")
+	quick := fs.Bool("quick", false, "a fifth of the devices and of the rate, one round: rough figures")
 	rounds := fs.Int("rounds", 0, "measurements of each contestant (default 3, 1 with -quick)")
-	devices := fs.Int("devices", 0, "devices of the fleet (default 10000, 1000 with -quick); the rate is half of it a second")
+	devices := fs.Int("devices", 0, "devices of the fleet (default 10000, 2000 with -quick); the rate is half of it a second")
 	only := fs.String("only", "", "measure only these, comma separated: "+names())
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	b := &bench{devices: 10_000, rounds: 3}
 	if *quick {
-		b.devices, b.rounds = 1_000, 1
+		b.devices, b.rounds = 2_000, 1
 	}
 	b.devices, b.rounds = cmp.Or(*devices, b.devices), cmp.Or(*rounds, b.rounds)
 	b.rate = b.devices / 2

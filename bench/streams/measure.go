@@ -16,7 +16,7 @@ import (
 
 // figures are what one round of one contestant gave.
 type figures struct {
-	Rate      float64 // frames/s while 20 % to 90 % of the minute means came out
+	Rate      float64 // frames/s while 30 % to 90 % of the minute means came out
 	WholeRate float64 // frames/s from the start of the process to 90 %
 	CPU       float64 // µs a frame, the whole drain, start-up included
 	BrokerCPU float64 // µs a frame that the broker used meanwhile
@@ -36,7 +36,7 @@ type figures struct {
 // Bounds of waiting, and the lengths of the parts under load.
 const (
 	drainTimeout   = 10 * time.Minute
-	recoverTimeout = 2 * time.Minute
+	recoverTimeout = 4 * time.Minute
 	restTimeout    = time.Minute
 	warmUp         = 6 * time.Second
 	measured       = 15 * time.Second
@@ -143,7 +143,7 @@ func (r *round) drain(ctx context.Context) error {
 			return err
 		}
 	}
-	frames := float64(minutesIn * samples * r.devices)
+	frames := float64(backlogFrames * r.devices)
 	r.out.CPU = float64(machine.CPU(r.proc.PID()).Microseconds()) / frames
 	r.out.BrokerCPU = float64((machine.CPU(r.pid) - brokerBefore).Microseconds()) / frames
 	r.out.RSS, _ = machine.Resident(r.proc.PID())
@@ -159,13 +159,13 @@ func (r *round) drain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.count(minuteMean, minutesOut)
-	r.count(hourMean, minutesOut/60)
+	r.count(minuteMean, minutesOut-minutesFrom)
+	r.count(hourMean, 1)
 	if len(stamps) == 0 {
 		return errors.New("no result")
 	}
 	slices.Sort(stamps)
-	from, to := len(stamps)/5, len(stamps)*9/10
+	from, to := len(stamps)*3/10, len(stamps)*9/10
 	took := time.Duration(stamps[to] - stamps[from]).Seconds()
 	r.out.Rate = float64((to-from)*samples) / took
 	r.out.WholeRate = float64(to*samples) / time.Unix(0, stamps[to]).Sub(r.proc.Began).Seconds()

@@ -110,7 +110,7 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(w, "; commit %s", strings.TrimSpace(string(c)))
 	}
 	fmt.Fprintf(w, "\nMedian (lowest...highest) of %d rounds; %d devices, %d frames of backlog, %d partitions; the contestant on one core, the broker and the driver on another.\n\n| |",
-		r.rounds, r.devices, minutesIn*samples*r.devices, partitions)
+		r.rounds, r.devices, backlogFrames*r.devices, partitions)
 	line := "\n| --- |"
 	for _, c := range r.contestants {
 		fmt.Fprintf(w, " %s |", c.what)

@@ -59,7 +59,7 @@ func TestLedgerAgreesWithTheFold(t *testing.T) {
 	}
 	d := telemetry.Device{MN: deviceMN(0), Outlet: "G0", Medium: "gas", MinuteInterval: 1, OfflineAfter: 86_400}
 	apply(telemetry.KindRegistry, d.MN, base, telemetry.AppendJSON(nil, &d))
-	for s := range minutesIn * 60 {
+	for s := minutesFrom * 60; s < minutesIn*60; s++ {
 		at := base.Add(time.Duration(s) * time.Second)
 		apply(telemetry.KindTick, "", at, telemetry.AppendJSON(nil, telemetry.Tick{Time: at}))
 		if s%(60/samples) == 0 {
@@ -71,7 +71,7 @@ func TestLedgerAgreesWithTheFold(t *testing.T) {
 		at := base.Add(time.Duration(loadAfter+turn) * time.Minute)
 		apply(telemetry.KindFrame, d.MN, at.Add(time.Minute), recordFrame(0, turn, at))
 	}
-	for w, n := range [windows]int{minutesOut, minutesOut / 60, turns} {
+	for w, n := range [windows]int{minutesOut - minutesFrom, 1, turns} {
 		if m := l.missing(window(w), n); m != 0 || l.duplicate[w] != 0 || l.wrong[w] != 0 || l.got[w] != n*len(factors) {
 			t.Errorf("window %d: missing %d, twice %d, wrong %d, got %d: %s", w, m, l.duplicate[w], l.wrong[w], l.got[w], l.firstBad)
 		}
@@ -90,10 +90,12 @@ func TestLedgerFindsFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	say("m", 0, base, 0, 2, 0)
-	say("m", 0, base, 0, 2, 0)
-	say("m", 1, base, 0, 2, 1)
-	say("m", 1, base.Add(time.Minute), 2, 3, 0)
+	first := base.Add(minutesFrom * time.Minute)
+	const at = minutesFrom * samples
+	say("m", 0, first, at, at+2, 0)
+	say("m", 0, first, at, at+2, 0)
+	say("m", 1, first, at, at+2, 1)
+	say("m", 1, first.Add(time.Minute), at+2, at+3, 0)
 	say("r", 0, base.Add((loadAfter+61)*time.Minute), recordAt(60), recordAt(61)+1, 0)
 	n := len(factors)
 	if l.duplicate[minuteMean] != n || l.wrong[minuteMean] != 2*n || l.missing(minuteMean, 2) != n || l.missing(hourMean, 1) != 2*n {
