@@ -123,19 +123,26 @@ func (b *bench) startBroker() (stop func() error, err error) {
 	return func() error { cl.Close(); return kafka.Stop() }, nil
 }
 
-// all lets the contestants take turns and prints the tables.
+// all lets the contestants take turns and prints the tables. A contestant that fails in a round, for example by not coming back after a kill,
+// does not end the run: the error says so at the end.
 func (b *bench) all(ctx context.Context, cs []contestant) error {
-	r := report{bench: b, contestants: cs, figures: map[string][]figures{}}
+	r := report{bench: b, contestants: cs, figures: map[string][]*figures{}}
 	defer r.print(os.Stdout) // also of an interrupted run, as far as it got
+	var failed error
 	for round := range b.rounds {
 		for i := range cs {
 			c := &cs[(i+round)%len(cs)] // no contestant always follows the same one
 			f, err := b.one(ctx, c, fmt.Sprintf("b%d-%s.", round, c.name))
 			if err != nil {
-				return fmt.Errorf("%s, round %d: %w", c.name, round+1, err)
+				err = fmt.Errorf("%s, round %d: %w", c.name, round+1, err)
+				fmt.Fprintln(os.Stderr, "streams:", err)
+				failed = errors.Join(failed, err)
 			}
-			r.figures[c.name] = append(r.figures[c.name], *f)
+			if ctx.Err() != nil {
+				return failed
+			}
+			r.figures[c.name] = append(r.figures[c.name], f)
 		}
 	}
-	return nil
+	return failed
 }

@@ -17,7 +17,7 @@ import (
 type report struct {
 	*bench
 	contestants []contestant
-	figures     map[string][]figures
+	figures     map[string][]*figures // nil for a round that failed
 }
 
 // A row is one line of the table.
@@ -78,15 +78,15 @@ func (r *report) ratio(row row) (spread, bool) {
 	ours := r.figures[nameOurs]
 	var values []float64
 	for i := range ours {
-		if slices.ContainsFunc(r.contestants, func(c contestant) bool { return i >= len(r.figures[c.name]) }) {
-			break // a round that is not whole
+		if slices.ContainsFunc(r.contestants, func(c contestant) bool { return i >= len(r.figures[c.name]) || r.figures[c.name][i] == nil }) {
+			continue // a round that is not whole
 		}
-		best, mine := 0.0, row.of(&ours[i])
+		best, mine := 0.0, row.of(ours[i])
 		for _, c := range r.contestants {
 			if c.ours {
 				continue
 			}
-			x := row.of(&r.figures[c.name][i])
+			x := row.of(r.figures[c.name][i])
 			if row.better < 0 {
 				x = 1 / x
 			}
@@ -121,8 +121,10 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(w, "| %s |", row.what)
 		for _, c := range r.contestants {
 			var values []float64
-			for i := range r.figures[c.name] {
-				values = append(values, row.of(&r.figures[c.name][i]))
+			for _, f := range r.figures[c.name] {
+				if f != nil {
+					values = append(values, row.of(f))
+				}
 			}
 			fmt.Fprintf(w, " %s |", spreadOf(values).text(row.format))
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,5 +109,23 @@ func TestLedgerFindsFaults(t *testing.T) {
 		if err := parsePeer([]byte(deviceMN(0)), []byte(bad), func(*result) {}); err == nil {
 			t.Errorf("%q is taken for a result", bad)
 		}
+	}
+}
+
+// A round that failed counts neither for the medians nor for the ratios, and does not move the other contestants' rounds.
+func TestReportLeavesFailedRoundsOut(t *testing.T) {
+	r := report{bench: &bench{rounds: 3, devices: 10}, contestants: contestants(), figures: map[string][]*figures{}}
+	for _, c := range r.contestants {
+		r.figures[c.name] = []*figures{{Rate: 10}, {Rate: 20}, {Rate: 30}}
+	}
+	r.figures[nameOurs] = []*figures{{Rate: 30}, {Rate: 900}, {Rate: 90}}
+	r.figures[nameGoka][1] = nil
+	if q, ok := r.ratio(r.rows()[0]); !ok || q != (spread{3, 3, 3}) {
+		t.Errorf("ratio %v, %v, want 3", q, ok)
+	}
+	var out strings.Builder
+	r.print(&out)
+	if want := "| drain, frames/s | 90 (30...900) | 20 (10...30) | 20 (10...30) | 20 (10...30) | 20 (10...30) | 3.00 |"; !strings.Contains(out.String(), want) {
+		t.Errorf("no %q in\n%s", want, out.String())
 	}
 }
