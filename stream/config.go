@@ -42,7 +42,8 @@ type Config struct {
 	// TransactionInterval and a commit. The outputs are the same bytes.
 	EOS string `yaml:"eos"`
 	// TransactionInterval is the least time between the beginnings of a partition's transactions, 0 to 10 s; with "fenced" only. Each costs
-	// about ten small writes in Kafka. An alarm does not wait for it, nor does a backlog.
+	// about ten small writes in Kafka. An alarm waits no longer than the transaction before took, and a backlog
+	// not at all.
 	TransactionInterval time.Duration `yaml:"transaction_interval"`
 	// DrainTimeout bounds how long a partition that is taken away, or a shutdown, waits for the last outputs and the last
 	// snapshot, 1 s to 1 min. What is not out by then is folded again by the next owner.

@@ -21,7 +21,7 @@ type outlet struct {
 	link    *link
 	metrics *metrics
 	limit   int           // outputs of a group
-	gather  time.Duration // of a fenced link: what a transaction waits for more, unless it holds an alarm
+	gather  time.Duration // of a fenced link: the time between the beginnings of transactions, unless they hold alarms
 	report  func(next, end int64)
 	failed  func(error)       // told of the first error
 	free    chan *outputPiece // for the groups
@@ -142,9 +142,10 @@ func (o *outlet) wake() {
 func (o *outlet) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { o.fail(ctx.Err()) })()
 	g := newOutputGroup(nil, o.free)
-	var began time.Time // the last writing
+	var began, ended time.Time // the last writing
 	for {
-		next, end, err := o.collect(&g, o.gather-time.Since(began))
+		// An alarm waits as long as that took: brokers that are slow are left half of the time.
+		next, end, err := o.collect(&g, min(o.gather, ended.Sub(began))-time.Since(ended), o.gather-time.Since(began))
 		if err != nil {
 			return
 		}
@@ -159,6 +160,7 @@ func (o *outlet) run(ctx context.Context) {
 			}
 			g.reset()
 		}
+		ended = time.Now()
 		o.report(next, end)
 		o.mu.Lock()
 		o.out = next
@@ -167,15 +169,15 @@ func (o *outlet) run(ctx context.Context) {
 	}
 }
 
-// collect waits until something may go out, and for more of it if there is time, and moves it into g.
-func (o *outlet) collect(g *outputGroup, linger time.Duration) (next, end int64, err error) {
+// collect waits until something may go out, then lingers, and moves it into g.
+func (o *outlet) collect(g *outputGroup, soon, late time.Duration) (next, end int64, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.err == nil && o.ready() == 0 {
 		o.moved.Wait()
 	}
-	if linger > 0 {
-		o.linger(linger)
+	if late > 0 {
+		o.linger(soon, late)
 	}
 	if o.err != nil {
 		return 0, 0, o.err
@@ -201,18 +203,14 @@ func (o *outlet) ready() int {
 	return len(o.waiting)
 }
 
-// linger waits for so long, or until an alarm waits, or much. mu is held, but not meanwhile.
-func (o *outlet) linger(d time.Duration) {
-	late := false
-	timer := time.AfterFunc(d, func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		late = true
-		o.moved.Broadcast()
-	})
-	defer timer.Stop()
-	for !late && o.err == nil {
-		if outputs, alarms, bytes := o.amount(); alarms > 0 || outputs >= o.limit/2 || bytes >= maxGroupBytes/2 {
+// linger waits for so long as late says, with an alarm as soon says, and not longer than until much waits. mu is held, but not meanwhile.
+func (o *outlet) linger(soon, late time.Duration) {
+	began := time.Now()
+	for _, d := range [...]time.Duration{soon, late} {
+		defer time.AfterFunc(d, o.wake).Stop()
+	}
+	for passed := time.Duration(0); o.err == nil && passed < late; passed = time.Since(began) {
+		if outputs, alarms, bytes := o.amount(); alarms > 0 && passed >= soon || outputs >= o.limit/2 || bytes >= maxGroupBytes/2 {
 			return
 		}
 		o.moved.Wait()

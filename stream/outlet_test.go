@@ -112,17 +112,17 @@ func TestOutletWaitsForTheBarrier(t *testing.T) {
 	}
 }
 
-// Transactions are apart by their interval, but an alarm does not wait.
-func TestOutletAlarmsDoNotWait(t *testing.T) {
+// Transactions are apart by their interval; an alarm waits less, and much not at all.
+func TestOutletLingers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &outlet{limit: 100}
 		o.moved = sync.NewCond(&o.mu)
-		const long = time.Hour
+		const long, soon = time.Hour, time.Minute
 		linger := func() time.Duration {
 			began := time.Now()
 			o.mu.Lock()
 			defer o.mu.Unlock()
-			o.linger(long)
+			o.linger(soon, long)
 			return time.Since(began)
 		}
 		o.waiting = []handed{{group: grouped(telemetry.TopicPoints, 1)}}
@@ -130,8 +130,8 @@ func TestOutletAlarmsDoNotWait(t *testing.T) {
 			t.Errorf("points waited %v, want %v", took, long)
 		}
 		o.waiting = append(o.waiting, handed{group: grouped(telemetry.TopicAlarms, 1)})
-		if took := linger(); took != 0 {
-			t.Errorf("an alarm waited %v", took)
+		if took := linger(); took != soon {
+			t.Errorf("an alarm waited %v, want %v", took, soon)
 		}
 		o.waiting = []handed{{group: grouped(telemetry.TopicPoints, 50)}}
 		if took := linger(); took != 0 {
