@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	warmUp = 8 * time.Second
+	warmUp = 5 * time.Second
 	// A snapshot is written every 30 s, and the partitions take turns within them: so long, each has one.
 	snapshotRound = 40 * time.Second
 	restTime      = 2 * time.Second // after the load, for what is on its way
-	betweenKills  = 12 * time.Second
+	betweenKills  = 8 * time.Second
 )
 
 // A live is what a latency measurement gave.
@@ -107,6 +107,10 @@ func (b *bench) many(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.stop()) }()
+	// Garbage doubles what the devices take, 60 KB each.
+	if need, free := float64(b.devices)*0.14, machine.Available(); free > 0 && free < need {
+		return fmt.Errorf("%d devices need %.0f MiB of memory, %.0f are free: take less with -devices", b.devices, need, free)
+	}
 	began := time.Now()
 	if err := b.seed(ctx, in.snapshots()); err != nil {
 		return fmt.Errorf("seed: %w", err)

@@ -29,6 +29,9 @@ func Cores() (first, second int, err error) {
 	return found[0], found[1], nil
 }
 
+// Available is the memory that programs can still have, in MiB; 0 if that cannot be found out.
+func Available() float64 { return statusValue("/proc/meminfo", "MemAvailable:") }
+
 // Processor is its name for people.
 func Processor() string {
 	text, _ := os.ReadFile("/proc/cpuinfo")

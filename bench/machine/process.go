@@ -62,16 +62,20 @@ func (p *Process) Kill() {
 
 // Resident is the resident memory of a process in MiB, and the most that it has been; 0 of one that is gone.
 func Resident(pid int) (now, most float64) {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	file := fmt.Sprintf("/proc/%d/status", pid)
+	return statusValue(file, "VmRSS:"), statusValue(file, "VmHWM:")
+}
+
+// statusValue reads a line of a file of /proc that says so many kB, as MiB.
+func statusValue(file, name string) float64 {
+	text, _ := os.ReadFile(file)
 	for l := range strings.Lines(string(text)) {
-		for name, into := range map[string]*float64{"VmRSS:": &now, "VmHWM:": &most} {
-			if kb, ok := strings.CutPrefix(l, name); ok {
-				n, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
-				*into = n / 1024
-			}
+		if kb, ok := strings.CutPrefix(l, name); ok {
+			n, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
+			return n / 1024
 		}
 	}
-	return now, most
+	return 0
 }
 
 // CPU is the processor time that a process has used; 0 of one that is gone.
