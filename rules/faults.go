@@ -14,8 +14,12 @@ import (
 const (
 	// MaxAfter bounds RaiseAfter and ClearAfter: a day of minutes.
 	MaxAfter = 1440
-	// MaxLimit bounds the magnitude of a limit, 1e12 units, so that a limit times a ratio below 2 fits a Fixed.
-	MaxLimit telemetry.Fixed = 1e18
+	// MaxLimit is the bound of a limit's magnitude.
+	MaxLimit = telemetry.MaxLimit
+	// maxDigits bounds the decimals that a mean is rounded to, and the zeros.
+	maxDigits = 6
+	// maxList bounds the regions and the marks of a rule.
+	maxList = 64
 	// maxText bounds title and basis, bytes.
 	maxText = 1000
 )
@@ -64,7 +68,75 @@ func (r *Rule) Faults() []Fault {
 	if r.MN != "" && !telemetry.ValidMN(r.MN) {
 		bad("mn", "%q cannot be the MN of a device", r.MN)
 	}
-	return append(append(list, r.limitFaults()...), r.alarmFaults()...)
+	list = append(append(list, r.limitFaults()...), r.alarmFaults()...)
+	return append(append(list, r.scopeFaults()...), r.judgingFaults()...)
+}
+
+// scopeFaults checks where and when the rule counts.
+func (r *Rule) scopeFaults() []Fault {
+	var list []Fault
+	bad := func(field, format string, a ...any) { list = append(list, Fault{field, fmt.Sprintf(format, a...)}) }
+	for _, t := range []struct{ field, text string }{{"standard", r.Standard}, {"class", r.Class}, {"clause", r.Clause}} {
+		if len(t.text) > maxText || !utf8.ValidString(t.text) {
+			bad(t.field, "is longer than %d bytes or not UTF-8", maxText)
+		}
+	}
+	if r.Class != "" && r.Standard == "" {
+		bad("class", "is a class of no standard: write standard too")
+	}
+	for _, l := range []struct {
+		field string
+		texts []string
+	}{{"regions", r.Regions}, {"except_regions", r.ExceptRegions}, {"exclude_marks", r.ExcludeMarks}} {
+		if len(l.texts) > maxList {
+			bad(l.field, "are %d, at most %d", len(l.texts), maxList)
+		}
+		for i, t := range l.texts {
+			if strings.TrimSpace(t) == "" || len(t) > maxText || !utf8.ValidString(t) {
+				bad(l.field, "%q is empty, longer than %d bytes or not UTF-8", t, maxText)
+			} else if slices.Contains(l.texts[:i], t) {
+				bad(l.field, "%q is there twice", t)
+			}
+		}
+	}
+	for _, d := range []struct {
+		from, to string
+		a, b     telemetry.Date
+	}{{"built_from", "built_to", r.BuiltFrom, r.BuiltTo}, {"valid_from", "valid_to", r.ValidFrom, r.ValidTo}} {
+		if d.a != 0 && d.b != 0 && d.a > d.b {
+			bad(d.to, "%s is before %s, %s: the rule would never count", d.b, d.from, d.a)
+		}
+	}
+	return list
+}
+
+// judgingFaults checks how the rule is judged, and makes its guard ready to be evaluated.
+func (r *Rule) judgingFaults() []Fault {
+	var list []Fault
+	bad := func(field, format string, a ...any) { list = append(list, Fault{field, fmt.Sprintf(format, a...)}) }
+	for _, c := range []struct{ field, value, one, other string }{
+		{"value", r.Value, ValueMeasured, ValueCorrected}, {"verdict", r.Verdict, VerdictExceed, VerdictWarn},
+		{"rounding", r.Rounding, RoundingNone, RoundingLimit}, {"unknown", r.Unknown, UnknownJudge, UnknownSkip},
+	} {
+		if c.value != "" && c.value != c.one && c.value != c.other {
+			bad(c.field, "%q is neither %s nor %s", c.value, c.one, c.other)
+		}
+	}
+	if !slices.Contains([]string{"", "confirmed", "single", "inferred"}, r.Confidence) {
+		bad("confidence", "%q is none of confirmed, single, inferred", r.Confidence)
+	}
+	if r.Digits < -maxDigits || r.Digits > maxDigits || r.Digits != 0 && r.Rounding == "" {
+		bad("limit", "%d decimals: -6..6, and only with a rounding", r.Digits)
+	}
+	switch {
+	case r.When == nil && r.Unknown != "":
+		bad("unknown", "belongs to a condition: write when too")
+	case r.When != nil:
+		if err := r.When.ready(r); err != nil {
+			bad("when", "%v", err)
+		}
+	}
+	return list
 }
 
 func (r *Rule) limitFaults() []Fault {

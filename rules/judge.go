@@ -35,20 +35,45 @@ type Verdict struct {
 	LimitKept bool
 	// Cleared: the same, and also below the early warning, with hysteresis. It ends an alarm at level warning.
 	Cleared bool
+	// Exceeds and ExceedsRounded are the comparisons with the limit itself, of the full mean and of Rounded, which is the mean rounded once,
+	// half to even, to the rule's digits. They are set where the rule names its rounding.
+	Exceeds, ExceedsRounded bool
+	Rounded                 telemetry.Fixed
+	Guard                   Truth // what the rule's guard said: True without one, Unknown where it was judged all the same
 }
 
-// Judge compares m with the rule's limits, exactly: nothing is rounded, and equality passes.
+// Round is the mean rounded once to so many decimals, -6..6, half to even (GB/T 8170).
+func (m Measure) Round(digits int) telemetry.Fixed {
+	unit := int64(1)
+	for range maxDigits - digits {
+		unit *= 10
+	}
+	if m.N <= math.MaxInt64/unit {
+		return m.Sum.Mean(m.N*unit) * telemetry.Fixed(unit)
+	}
+	whole := m.Sum.Mean(m.N) // of more values than a mean has: rounded twice
+	return telemetry.Sum{}.Add(whole).Mean(unit) * telemetry.Fixed(unit)
+}
+
+// Judge compares m with the rule's limits, exactly, and equality passes: the full mean, or the rounded one where the rule says so.
 func (r *Rule) Judge(m Measure) Verdict {
 	if m.N < 1 {
 		panic(fmt.Sprintf("rules: judge a mean of %d values by %s", m.N, r.ID))
 	}
-	v := Verdict{Measure: m}
-	switch {
-	case r.High != nil && m.Sum.Cmp(*r.High, m.N) > 0:
-		v.Crossed, v.Level, v.Limit, v.Kind = true, telemetry.LevelExceed, *r.High, KindHigh
-		return v
-	case r.Low != nil && m.Sum.Cmp(*r.Low, m.N) < 0:
-		v.Crossed, v.Level, v.Limit, v.Kind = true, telemetry.LevelExceed, *r.Low, KindLow
+	v := Verdict{Measure: m, Guard: True}
+	if r.Rounding != "" {
+		v.Rounded = m.Round(r.Digits)
+		rounded := Measure{Sum: telemetry.Sum{}.Add(v.Rounded), N: 1}
+		v.Exceeds, v.ExceedsRounded = r.beyond(m) != "", r.beyond(rounded) != ""
+		if r.Rounding == RoundingLimit {
+			m = rounded
+		}
+	}
+	if kind := r.beyond(m); kind != "" {
+		v.Crossed, v.Level, v.Limit, v.Kind = true, telemetry.LevelExceed, r.LimitOf(kind), kind
+		if r.Verdict == VerdictWarn {
+			v.Level = telemetry.LevelWarning
+		}
 		return v
 	}
 	v.LimitKept = (r.High == nil || m.cmpShare(*r.High, r.ClearBelow) <= 0) &&
@@ -64,6 +89,17 @@ func (r *Rule) Judge(m Measure) Verdict {
 	}
 	v.Cleared = v.LimitKept && m.cmpShare2(*r.High, r.EarlyWarning, r.ClearBelow) <= 0
 	return v
+}
+
+// beyond is the kind of the limit that m lies beyond; empty: none.
+func (r *Rule) beyond(m Measure) string {
+	switch {
+	case r.High != nil && m.Sum.Cmp(*r.High, m.N) > 0:
+		return KindHigh
+	case r.Low != nil && m.Sum.Cmp(*r.Low, m.N) < 0:
+		return KindLow
+	}
+	return ""
 }
 
 // LimitOf is the limit of the kind, KindHigh or KindLow; the rule must have it.

@@ -2,7 +2,8 @@
 // the same means and the same rules give the same alarms on every machine, in every replay.
 //
 // Limits are compared by the full value (全数值比较法, GB/T 8170): a mean is never rounded before it is compared, and a value
-// equal to its limit passes. So 50.4 exceeds 50, and 50 does not.
+// equal to its limit passes. So 50.4 exceeds 50, and 50 does not. A rule can ask for the comparison of the rounded mean instead (修约值比较法),
+// see Rule.Rounding.
 package rules
 
 import (
@@ -19,7 +20,7 @@ import (
 
 // Bounds of a rule set. Its canonical JSON is one journal entry, and a Kafka record ends at 1 MiB.
 const (
-	MaxRules = 1000
+	MaxRules = 2000
 	MaxBytes = 900_000 // of canonical JSON
 )
 
@@ -57,7 +58,49 @@ type Rule struct {
 	ClearBelow telemetry.Fixed `json:"clear_below"`
 	// MinValid is the share of the due slots that must be valid before an hour, day or rolling mean is judged, 0 < r <= 1.
 	MinValid telemetry.Fixed `json:"min_valid"`
+
+	// What follows is left out of the JSON where a rule does not say it, so that a set without it keeps its hash.
+
+	Standard string   `json:"standard,omitempty"` // selectors: the registry's standard and class of the outlet; empty: any
+	Class    string   `json:"class,omitempty"`
+	Regions  []string `json:"regions,omitempty"` // selector: any of these regions, each with what lies in it; none: everywhere
+	// ExceptRegions are regions where another rule has the word.
+	ExceptRegions []string       `json:"except_regions,omitempty"`
+	BuiltFrom     telemetry.Date `json:"built_from,omitempty"` // selector: the days on which the outlet was built, both inclusive, see Applies
+	BuiltTo       telemetry.Date `json:"built_to,omitempty"`
+	ValidFrom     telemetry.Date `json:"valid_from,omitempty"` // the rule counts for windows that begin on these days of UTC+8, both inclusive
+	ValidTo       telemetry.Date `json:"valid_to,omitempty"`
+	// Value is which concentration is compared: ValueMeasured, or ValueCorrected, to the reference oxygen (折算). A rule is judged only on
+	// values of its kind. Empty: measured.
+	Value string `json:"value,omitempty"`
+	// Verdict is what crossing the limit means: VerdictExceed, or VerdictWarn, which never says exceed. Empty: exceed.
+	Verdict string `json:"verdict,omitempty"`
+	// Rounding says which comparison decides: RoundingNone the full value, RoundingLimit the mean rounded once, half to even, to Digits
+	// decimals. Both are stored with an alarm. Empty: none, and nothing is stored.
+	Rounding string `json:"rounding,omitempty"`
+	// Digits is the decimals of the limit as the standard writes it, -6..6: below zero where Unit is a smaller one than the standard's.
+	Digits int `json:"digits,omitempty"`
+	// When is a further condition of the window; nil: none. Unknown says what to do where it cannot be decided: UnknownJudge as if it
+	// held, and the alarm says so, or UnknownSkip the window. Empty: judge, the stricter.
+	When    *Guard `json:"when,omitempty"`
+	Unknown string `json:"unknown,omitempty"`
+	// ExcludeMarks names the marks (工况标记) whose windows are not judged.
+	ExcludeMarks []string `json:"exclude_marks,omitempty"`
+	Clause       string   `json:"clause,omitempty"`     // of Standard or Basis, for people
+	Confidence   string   `json:"confidence,omitempty"` // confirmed, single or inferred: how sure the source of the limit is
 }
+
+// Values of Rule's closed fields.
+const (
+	ValueMeasured  = "measured"
+	ValueCorrected = "corrected"
+	VerdictExceed  = "exceed"
+	VerdictWarn    = "warn"
+	RoundingNone   = "none"
+	RoundingLimit  = "limit_digits"
+	UnknownJudge   = "judge"
+	UnknownSkip    = "skip"
+)
 
 // NewRuleSet checks the rules and computes their hash. The error joins every fault.
 func NewRuleSet(name string, version int, list []Rule) (*RuleSet, error) {
@@ -90,11 +133,6 @@ func ParseRuleSet(b []byte) (*RuleSet, error) {
 		return nil, errors.New("rule set: data after the JSON value")
 	}
 	return NewRuleSet(rs.Name, rs.Version, rs.Rules)
-}
-
-// Applies reports whether the rule's selectors match the device.
-func (r *Rule) Applies(d *telemetry.Device) bool {
-	return (r.MN == "" || r.MN == d.MN) && (r.Outlet == "" || r.Outlet == d.Outlet) && (r.Medium == "" || r.Medium == d.Medium)
 }
 
 // EnoughValid reports whether valid of due slots, both below 2^40, suffice for the mean to be judged. It is exact: 45 of 60

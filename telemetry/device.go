@@ -49,6 +49,17 @@ type Device struct {
 	ReCount  int `json:"reCount,omitempty"`
 	// SetUp asks for the clock check and the interval set-up of HJ 212-2017 6.7 when the device connects.
 	SetUp bool `json:"setUp,omitempty"`
+	// Standard and Class are what the outlet is judged by, "GB 18918-2002" and "一级A"; rules select by them, and those of the built-in
+	// library apply to outlets that name theirs. Empty: none.
+	Standard string `json:"standard,omitempty"`
+	Class    string `json:"class,omitempty"`
+	// Built is when the outlet was built or approved, where limits go by that.
+	Built Date `json:"built,omitempty"`
+	// Judged is the mean, hour or day, by which rules with a standard say exceed at this outlet; their other means then warn. Empty: as
+	// the rules say.
+	Judged Statistic `json:"judged,omitempty"`
+	// Permits are the limits of the discharge permit, at most MaxPermits.
+	Permits []Permit `json:"permits,omitempty"`
 	// Removed takes the device out of the registry; its history stays.
 	Removed bool `json:"removed,omitempty"`
 }
@@ -87,6 +98,7 @@ func (d *Device) Validate() error {
 		bad("offlineAfter", "%d is not 60..86400 seconds", n)
 	}
 	d.validateLine(bad)
+	d.validateLaw(bad)
 	return errors.Join(errs...)
 }
 

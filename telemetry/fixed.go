@@ -13,6 +13,9 @@ type Fixed int64
 // FixedOne is 1.000000.
 const FixedOne Fixed = 1_000_000
 
+// MaxLimit bounds the magnitude of a limit, 1e12 units, so that a limit times a ratio below 2 fits a Fixed.
+const MaxLimit Fixed = 1e18
+
 // fixedDigits is the number of decimals of a Fixed.
 const fixedDigits = 6
 

@@ -83,6 +83,33 @@ type Alarm struct {
 	RaisedAt    time.Time  `json:"raised_at"`
 	ClearedAt   *time.Time `json:"cleared_at"` // null while open
 	At          time.Time  `json:"at"`         // log clock of this event
+
+	// Judgement is how the window shown was judged; nil when the rule asks for nothing that is not above, and in events that another
+	// window caused.
+	Judgement *Judgement `json:"judgement,omitempty"`
+}
+
+// A Judgement is what stands behind a verdict. Field order is the wire form.
+type Judgement struct {
+	Verdict string `json:"verdict"` // what crossing the limit means at this outlet: exceed or warn
+	Value   string `json:"value"`   // measured or corrected
+	Valid   int64  `json:"valid"`   // of the due slots of the window
+	Due     int64  `json:"due"`
+	// Rounding is which comparison decided, none or limit_digits. Both are here: Exceeds of the full mean, ExceedsRounded of Rounded, the
+	// mean rounded once, half to even, to the digits of the limit.
+	Rounding       string `json:"rounding"`
+	Rounded        Fixed  `json:"rounded"`
+	Exceeds        bool   `json:"exceeds"`
+	ExceedsRounded bool   `json:"exceeds_rounded"`
+	// Guard is what the rule's further condition said, true or unknown; empty: the rule has none. Inputs are what it was decided by.
+	Guard  string  `json:"guard,omitempty"`
+	Inputs []Input `json:"inputs,omitempty"`
+}
+
+// An Input is one thing that a guard asked for. Value is a decimal rounded to a millionth for show, or a text; empty: it was unknown.
+type Input struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // Statistic is what a rule compares and what a mean point is.

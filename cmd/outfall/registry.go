@@ -50,6 +50,12 @@ type deviceRow struct {
 	OverTime     int               `json:"over_time,omitempty"`
 	ReCount      int               `json:"re_count,omitempty"`
 	SetUp        bool              `json:"set_up,omitempty"`
+
+	Standard string              `json:"standard,omitempty"`
+	Class    string              `json:"class,omitempty"`
+	Built    telemetry.Date      `json:"built,omitempty"`
+	Judged   telemetry.Statistic `json:"judged,omitempty"`
+	Permits  []telemetry.Permit  `json:"permits,omitempty"`
 }
 
 func newDeviceRow(d *telemetry.Device) deviceRow {
@@ -58,6 +64,7 @@ func newDeviceRow(d *telemetry.Device) deviceRow {
 		MinuteInterval: d.MinuteInterval, RealtimeInterval: d.RealtimeInterval, OfflineAfter: d.OfflineAfter, TolerantTail: d.TolerantTail,
 		NextPassword: d.PWNext != "", Networks: d.Networks, CertName: d.CertName, Edition: d.Edition, CRC: d.CRC, PeriodEnd: d.PeriodEnd,
 		Scales: d.Scales, OverTime: d.OverTime, ReCount: d.ReCount, SetUp: d.SetUp,
+		Standard: d.Standard, Class: d.Class, Built: d.Built, Judged: d.Judged, Permits: d.Permits,
 	}
 }
 
@@ -107,7 +114,12 @@ These may be left out; what the registry has in them then stays. In a column tha
   scales               factors sent in another unit, with the power of ten that corrects them: a34004:-3 a34002:-3
   over_time_s          answer timeout of requests in seconds, 1..99; with edition 2005 1..3600
   re_count             how often a request is sent again, 1..99
-  set_up               yes: check the clock and set the intervals when it connects`
+  set_up               yes: check the clock and set the intervals when it connects
+  standard             what the outlet is judged by, as the rules name it ("outfall rules library" lists the built-in ones)
+  class                its class of that standard
+  built                day on which it was built or approved, like 2006-01-01
+  judged               hour or day: the mean by which rules of a standard say exceed here; empty: as the rules say
+  permits              limits of the discharge permit, separated by ';': w01018 day ..40 mg/L; w01001 day 6.5..8.5 dimensionless`
 
 func newRegistryImport(a *app) *cobra.Command {
 	var form string

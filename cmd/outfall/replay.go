@@ -128,11 +128,11 @@ func (o *replayOptions) parse() (opts stream.ReplayOptions, err error) {
 		}
 	}
 	if o.rules != "" {
-		set, err := readRuleFile(o.rules)
+		file, err := readRuleFile(o.rules)
 		if err != nil {
 			return opts, err
 		}
-		opts.Rules, o.ruleSet, o.ruleHash = set.AppendJSON(nil), set.Name, set.Hash
+		opts.Rules, o.ruleSet, o.ruleHash = file.Set.AppendJSON(nil), file.Set.Name, file.Set.Hash
 	}
 	return opts, nil
 }

@@ -23,6 +23,8 @@ type ruleSetRow struct {
 	Hash    string `json:"hash"`
 	Rules   int    `json:"rules"`
 	Written bool   `json:"written"` // activate: false when it was in force already; lint: always false
+	// Warnings is what lint finds odd, each with its place.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // An activation is one rule set put in force, as the journal has it.
@@ -34,31 +36,15 @@ type activation struct {
 	Partitions  int       `json:"partitions"` // how many journal partitions have it
 	Active      bool      `json:"active"`     // the newest of at least one partition
 	Rules       []string  `json:"rules"`      // ids
+
+	set *rules.RuleSet
 }
 
 func newRules(a *app) *cobra.Command {
-	return parent("rules", "Check, activate and list rule sets",
-		"Check rule files, put a rule set in force, and list what was in force when.", newRulesLint(a), newRulesActivate(a), newRulesLs(a))
-}
-
-func newRulesLint(a *app) *cobra.Command {
-	var form string
-	cmd := &cobra.Command{
-		Use:     "lint FILE",
-		Short:   "Check a rule file",
-		Long:    "Check a rule file and list every fault with file, line and column. Exit code 2 when there is one.",
-		Example: "  outfall rules lint rules.yaml",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			set, err := readRuleFile(args[0])
-			if err != nil {
-				return err
-			}
-			return printRuleSet(a, form, set, false, "is right")
-		},
-	}
-	outputFlag(cmd, &form)
-	return cmd
+	return parent("rules", "Check, test, activate and explain rule sets",
+		"Check and test rule files, put a rule set in force, see what was in force when and what changed, and have an alarm explained.",
+		newRulesLint(a), newRulesTest(a), newRulesActivate(a), newRulesLs(a), newRulesShow(a), newRulesHistory(a), newRulesDiff(a), newRulesExplain(a),
+		newRulesLibrary(a))
 }
 
 func newRulesActivate(a *app) *cobra.Command {
@@ -72,10 +58,11 @@ rules of its day, in every replay. A set that is in force already is not written
 		Example: "  outfall rules activate rules.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			set, err := readRuleFile(args[0])
+			file, err := readRuleFile(args[0])
 			if err != nil {
 				return err
 			}
+			set := file.Set
 			data.create = true
 			access, err := data.open(cmd.Context(), a)
 			if err != nil {
@@ -87,9 +74,9 @@ rules of its day, in every replay. A set that is in force already is not written
 				return err
 			}
 			if written {
-				return printRuleSet(a, form, set, true, "is in force")
+				return printRuleSet(a, form, set, nil, true, "is in force")
 			}
-			return printRuleSet(a, form, set, false, "was in force already")
+			return printRuleSet(a, form, set, nil, false, "was in force already")
 		},
 	}
 	outputFlag(cmd, &form)
@@ -126,24 +113,24 @@ func newRulesLs(a *app) *cobra.Command {
 	})
 }
 
-func readRuleFile(name string) (*rules.RuleSet, error) {
+func readRuleFile(name string) (*rulefile.File, error) {
 	src, err := os.ReadFile(name)
 	if err != nil {
 		return nil, usagef("rules: %w", err)
 	}
-	set, err := rulefile.Parse(name, src)
+	file, err := rulefile.Read(name, src)
 	if err != nil {
 		return nil, &codedError{exitUsage, err}
 	}
-	return set, nil
+	return file, nil
 }
 
-func printRuleSet(a *app, form string, set *rules.RuleSet, written bool, state string) error {
+func printRuleSet(a *app, form string, set *rules.RuleSet, warnings []string, written bool, state string) error {
 	p, err := newPrinter(a.stdout, form)
 	if err != nil {
 		return err
 	}
-	row := ruleSetRow{set.Name, set.Version, set.Hash, len(set.Rules), written}
+	row := ruleSetRow{set.Name, set.Version, set.Hash, len(set.Rules), written, warnings}
 	if err := p.row(row, fmt.Sprintf("rule set %s version %d (%s, %d rules) %s", set.Name, set.Version, set.Hash, len(set.Rules), state)); err != nil {
 		return err
 	}
@@ -192,7 +179,7 @@ func readActivations(ctx context.Context, cluster *broker.Cluster) ([]activation
 		key := id{set.Hash, rec.Timestamp.UnixMilli()}
 		one := byID[key]
 		if one == nil {
-			one = &activation{ActivatedAt: rec.Timestamp.UTC(), RuleSet: set.Name, Version: set.Version, Hash: set.Hash}
+			one = &activation{ActivatedAt: rec.Timestamp.UTC(), RuleSet: set.Name, Version: set.Version, Hash: set.Hash, set: set}
 			for _, r := range set.Rules {
 				one.Rules = append(one.Rules, r.ID)
 			}

@@ -20,7 +20,9 @@ var layers = map[string][]string{
 	"telemetry":          nil,
 	"ingest/hj212":       nil,
 	"rules":              {"telemetry"},
-	"rules/rulefile":     {"telemetry", "rules"},
+	"rules/guard":        {"telemetry", "rules"},
+	"rules/library":      {"telemetry", "rules", "rules/guard"},
+	"rules/rulefile":     {"telemetry", "rules", "rules/guard", "rules/library"},
 	"rules/registryfile": {"telemetry"},
 	"stream/window":      {"telemetry"},
 	"stream/integrity":   {"telemetry"},
@@ -32,6 +34,7 @@ var layers = map[string][]string{
 	"internal/sim":       nil, // tests alone, which stand on every stage
 	"ingest":             {"telemetry", "ingest/hj212", "internal/broker"},
 	"ingest/tcp":         {"telemetry", "ingest"},
+	"stream/ruletest":    {"telemetry", "ingest/hj212", "rules", "rules/rulefile", "stream/fold"},
 	"stream":             {"telemetry", "stream/fold", "stream/window", "internal/broker", "internal/store"},
 	"sinks/alert":        {"telemetry", "internal/broker"},
 	"sinks/influx":       {"telemetry", "internal/broker"},
@@ -55,6 +58,7 @@ var homes = map[string][]string{
 	"github.com/minio":                   {"internal/store"},
 	"github.com/klauspost/compress":      {"stream", "internal/archive"},
 	"github.com/RoaringBitmap":           {"stream/integrity"},
+	"github.com/expr-lang/expr":          {"rules/guard"},
 	"github.com/goccy/go-yaml":           {"rules/rulefile", "cmd/outfall"},
 	"github.com/spf13":                   {"cmd/outfall"},
 	"github.com/prometheus":              {"internal/obs", "internal/broker", "ingest", "ingest/tcp", "stream", "sinks/alert", "sinks/influx", "cmd/outfall"},
@@ -66,7 +70,7 @@ var homes = map[string][]string{
 }
 
 // pure packages do no I/O, have no clock of their own, no goroutines, no logs, and publish no floats.
-var pure = []string{"telemetry", "ingest/hj212", "rules", "stream/window", "stream/integrity", "stream/fold"}
+var pure = []string{"telemetry", "ingest/hj212", "rules", "rules/library", "stream/window", "stream/integrity", "stream/fold"}
 
 var impure = []string{"os", "net", "io/fs", "sync/atomic", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "context"}
 

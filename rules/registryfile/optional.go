@@ -58,6 +58,25 @@ var optionals = [...]optional{
 	{"set_up", "setUp", func(d *telemetry.Device) string { return formatYes(d.SetUp) }, func(d *telemetry.Device, text string) string {
 		return parseYes(&d.SetUp, text)
 	}},
+	{"standard", "standard", func(d *telemetry.Device) string { return d.Standard }, func(d *telemetry.Device, text string) string {
+		d.Standard = text
+		return ""
+	}},
+	{"class", "class", func(d *telemetry.Device) string { return d.Class }, func(d *telemetry.Device, text string) string {
+		d.Class = text
+		return ""
+	}},
+	{"built", "built", func(d *telemetry.Device) string { return d.Built.String() }, func(d *telemetry.Device, text string) string {
+		if d.Built.UnmarshalText([]byte(text)) != nil {
+			return fmt.Sprintf("%q is not a day like 2006-01-01", text)
+		}
+		return ""
+	}},
+	{"judged", "judged", func(d *telemetry.Device) string { return string(d.Judged) }, func(d *telemetry.Device, text string) string {
+		d.Judged = telemetry.Statistic(text)
+		return ""
+	}},
+	{"permits", "permits", func(d *telemetry.Device) string { return formatPermits(d.Permits) }, parsePermits},
 }
 
 func formatYes(yes bool) string {

@@ -26,6 +26,12 @@
 //	over_time_s          answer timeout of requests in seconds, 1..99; with edition 2005 1..3600
 //	re_count             how often a request is sent again, 1..99
 //	set_up               yes: check the clock and set the intervals when it connects
+//	standard             what the outlet is judged by, as the rules name it: GB 18918-2002
+//	class                its class of that standard: 一级A
+//	built                day on which it was built or approved, 2006-01-01
+//	judged               hour or day: the mean by which rules of a standard say exceed here; empty: as the rules say
+//	permits              limits of the discharge permit, separated by ';', each a factor, a statistic, low..high and a unit:
+//	                     w01018 day ..40 mg/L; w01001 day 6.5..8.5 dimensionless
 package registryfile
 
 import (

@@ -53,11 +53,11 @@ func TestFormat(t *testing.T) {
 
 // full is good with every optional column.
 func full() string {
-	const more = ",pw_next,networks,cert_name,edition,crc,period_end,scales,over_time_s,re_count,set_up"
+	const more = ",pw_next,networks,cert_name,edition,crc,period_end,scales,over_time_s,re_count,set_up,standard,class,built,judged,permits"
 	lines := strings.Split(good, "\n")
 	return lines[0] + more + "\n" +
-		lines[1] + ",654321,10.1.0.0/16 2001:db8::/32,logger-7.example,surface-water,modbus-swapped,yes,a34004:-3 a34002:2,15,5,yes\n" +
-		lines[2] + ",,,,,,,,,,\n"
+		lines[1] + ",654321,10.1.0.0/16 2001:db8::/32,logger-7.example,surface-water,modbus-swapped,yes,a34004:-3 a34002:2,15,5,yes,GB 18918-2002,一级A,2006-01-01,day,w01018 day ..40 mg/L; w01001 day 6.5..8.5 dimensionless; w20111 hour ..50 ug/L\n" +
+		lines[2] + ",,,,,,,,,,,,,,,\n"
 }
 
 func TestOptionalColumns(t *testing.T) {
@@ -65,6 +65,14 @@ func TestOptionalColumns(t *testing.T) {
 	d := &devices[0]
 	d.PWNext, d.Networks, d.CertName, d.Edition, d.CRC, d.PeriodEnd = "654321", []string{"10.1.0.0/16", "2001:db8::/32"}, "logger-7.example", "surface-water", "modbus-swapped", true
 	d.Scales, d.OverTime, d.ReCount, d.SetUp = []telemetry.Scale{{Factor: "a34004", Exp: -3}, {Factor: "a34002", Exp: 2}}, 15, 5, true
+	limit := func(text string) *telemetry.Fixed {
+		f, _ := telemetry.ParseFixed(text)
+		return &f
+	}
+	d.Standard, d.Class, d.Built, d.Judged = "GB 18918-2002", "一级A", 20060101, telemetry.StatDay
+	d.Permits = []telemetry.Permit{{Factor: "w01018", Statistic: telemetry.StatDay, High: limit("40"), Unit: "mg/L"},
+		{Factor: "w01001", Statistic: telemetry.StatDay, Low: limit("6.5"), High: limit("8.5"), Unit: "dimensionless"},
+		{Factor: "w20111", Statistic: telemetry.StatHour, High: limit("50"), Unit: "ug/L"}}
 	got, err := Parse("r.csv", []byte(full()))
 	if err != nil || !reflect.DeepEqual(got.Devices, devices) {
 		t.Errorf("got %+v, %v", got, err)
@@ -84,12 +92,31 @@ func TestOptionalColumns(t *testing.T) {
 		{"a timeout of three digits", ",15,", ",100,",
 			"2:185: over_time_s: 100 is not 1..99: a device is told it in two digits (HJ 212-2017 table 4); only edition 2005 has more, up to 3600"},
 		{"a count", ",15,5,", ",15,x,", `2:188: re_count: "x" is not a whole number`},
+		{"a class of nothing", ",GB 18918-2002,", ",,", `2:195: class: "一级A" is a class of no standard: name the standard too`},
+		{"a day that is none", "2006-01-01", "2006-13-01", `2:212: built: "2006-13-01" is not a day like 2006-01-01`},
+		{"a mean that is none", ",day,w", ",minute,w", `2:223: judged: "minute" is neither hour nor day`},
+		{"a permit without a unit", "..40 mg/L", "..40", `2:227: permits: "w01018 day ..40" is not a factor, a statistic, low..high and a unit, as in w01018 day ..40 mg/L`},
+		{"a permit in another kind of unit", "..40 mg/L", "..40 mg/m3", `2:227: permits: 40 mg/m3 cannot be said in mg/L, the unit of w01018 (化学需氧量)`},
+		{"a permit for nothing", "w01018", "w99999", `2:227: permits: "w99999" is not a code of HJ 212-2017 annex B`},
+		{"a permit twice", "w20111 hour ..50 ug/L", "w01018 day ..30 mg/L", `2:227: permits: limit the day of w01018 twice`},
+		{"a permit the wrong way round", "6.5..8.5", "8.5..6.5", `2:227: permits: w01001 needs a low or a high limit, the low one below the high one`},
 		{"a long name", "logger-7", strings.Repeat("l", 200), "2:116: cert_name: longer than 200 bytes, or with a control character"},
 	} {
 		_, err := Parse("r.csv", []byte(strings.Replace(full(), tt.old, tt.new, 1)))
 		if err == nil || err.Error() != "r.csv:"+tt.want {
 			t.Errorf("%s: got  %v\nwant r.csv:%s", tt.name, err, tt.want)
 		}
+	}
+}
+
+// The limits of a permit are kept in the unit of the factor table.
+func TestPermitUnits(t *testing.T) {
+	f, err := Parse("r.csv", []byte(strings.Replace(full(), "..50 ug/L", "..0.05 mg/L", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := f.Devices[0].Permits[2]; p.Unit != "ug/L" || p.High.String() != "50" {
+		t.Errorf("0.05 mg/L became %s %s", p.High, p.Unit)
 	}
 }
 

@@ -151,17 +151,54 @@ func (m *mapping) whole(key string, fallback int) int {
 	return int(n)
 }
 
-// list is the sequence of key, which must have elements.
-func (m *mapping) list(key string) []ast.Node {
+// list is the sequence of key, which must have elements. of and least complete the faults.
+func (m *mapping) list(key, of, least string) []ast.Node {
 	if seq, ok := m.keys[key].(*ast.SequenceNode); ok && len(seq.Values) > 0 {
 		return seq.Values
 	}
 	if m.has(key) {
-		m.bad(key, "not a list of rules: begin each rule with '- id: ...'")
+		m.bad(key, "not a list of %s", of)
 	} else {
-		m.f.bad(m.at, "%s: missing: list at least one rule", key)
+		m.f.bad(m.at, "%s: missing: list %s", key, least)
 	}
 	return nil
+}
+
+// texts is the list of texts of key, or its one text; nil when absent or after a fault.
+func (m *mapping) texts(key string) []string {
+	if !m.has(key) {
+		return nil
+	}
+	seq, ok := m.keys[key].(*ast.SequenceNode)
+	if !ok {
+		if s := m.text(key); s != "" {
+			return []string{s}
+		}
+		return nil
+	}
+	var list []string
+	for _, n := range seq.Values {
+		s, ok := scalar(n)
+		if !ok {
+			m.bad(key, "not a list of texts")
+			return nil
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// date is the day of key; 0 when absent or after a fault.
+func (m *mapping) date(key string) telemetry.Date {
+	s := m.text(key)
+	if s == "" {
+		return 0
+	}
+	d, ok := telemetry.ParseDate(s)
+	if !ok {
+		m.bad(key, "%q is not a day: write it like 2026-03-01", s)
+	}
+	return d
 }
 
 // sub is the mapping of key; nil when absent or after a fault.

@@ -13,7 +13,7 @@
 //	    alarm: {after: 1, clear_after: 1, clear_below: 0.95}         # windows in a row; hysteresis, a share of the limit
 //	    min_valid: 0.833333           # share of the due slots that a mean needs
 //
-// Numbers are exact decimals of at most six decimals; there are no floats anywhere.
+// docs/rules.md has the rest: library, tests, and the keys of a rule that are seldom needed. Numbers are exact decimals of at most six decimals; there are no floats anywhere.
 package rulefile
 
 import (
@@ -24,7 +24,6 @@ import (
 	"unicode/utf8"
 
 	"outfall/rules"
-	"outfall/telemetry"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -65,12 +64,34 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Parse reads a rule set. name is what the faults call the file. Every error is an *Error.
+// Parse reads the rule set of a file. name is what the faults call the file. Every error is an *Error.
 func Parse(name string, src []byte) (*rules.RuleSet, error) {
+	f, err := Read(name, src)
+	if err != nil {
+		return nil, err
+	}
+	return f.Set, nil
+}
+
+// A File is a rule file: its rule set, its tests, and where its rules are.
+type File struct {
+	Set   *rules.RuleSet
+	Tests []Test
+	Rules []Place // of each rule of Set, in its order
+}
+
+// A Place is where a rule is in its file. A rule of the library is where the file names its standard.
+type Place struct {
+	Line, Column int
+	Library      bool
+}
+
+// Read reads a file. name is what the faults call it. Every error is an *Error.
+func Read(name string, src []byte) (*File, error) {
 	f := &file{name: name}
 	if root := f.root(src); root != nil {
 		if rs := f.ruleSet(root); rs != nil && len(f.faults) == 0 {
-			return rs, nil
+			return &File{Set: rs, Tests: f.tests, Rules: f.rules}, nil
 		}
 	}
 	slices.SortStableFunc(f.faults, func(a, b Fault) int {
@@ -82,10 +103,12 @@ func Parse(name string, src []byte) (*rules.RuleSet, error) {
 	return nil, &Error{Faults: f.faults}
 }
 
-// A file is one run of Parse.
+// A file is one run of Read.
 type file struct {
 	name   string
 	faults []Fault
+	tests  []Test
+	rules  []Place
 }
 
 type place struct{ line, column int }
@@ -188,96 +211,4 @@ func deep(src []byte) bool {
 		}
 	}
 	return false
-}
-
-func (f *file) ruleSet(root ast.Node) *rules.RuleSet {
-	top := f.mapping(root, "the file", "ruleset", "version", "rules")
-	if top == nil {
-		return nil
-	}
-	name := top.required("ruleset", "give the rule set a name")
-	version := top.whole("version", 0)
-	if !top.has("version") {
-		f.bad(top.at, "version: missing: write a whole number from 1")
-	} else if version < 1 && !top.faulty["version"] {
-		f.bad(top.place("version"), "version: %d is not 1 or more", version)
-	}
-	list := top.list("rules")
-	if len(list) > rules.MaxRules {
-		f.bad(top.place("rules"), "rules: %d rules are more than the %d of one set", len(list), rules.MaxRules)
-		return nil
-	}
-	parsed := make([]rules.Rule, 0, len(list))
-	firstLine := map[string]int{}
-	for _, n := range list {
-		m := f.mapping(n, "a rule", "id", "title", "basis", "factor", "statistic", "mn", "outlet", "medium", "limit", "alarm", "min_valid")
-		if m == nil {
-			continue
-		}
-		r := f.rule(m)
-		if line, dup := firstLine[r.ID]; dup && r.ID != "" {
-			f.bad(m.place("id"), "id: %q is already the rule at line %d: give this one another", r.ID, line)
-		} else {
-			firstLine[r.ID] = m.place("id").line
-		}
-		parsed = append(parsed, r)
-	}
-	if len(f.faults) > 0 {
-		return nil
-	}
-	rs, err := rules.NewRuleSet(name, version, parsed)
-	if err != nil {
-		f.bad(top.at, "%v", err)
-	}
-	return rs
-}
-
-// rule reads one rule and reports its faults.
-func (f *file) rule(m *mapping) rules.Rule {
-	r := rules.Rule{ID: m.text("id"), Title: m.text("title"), Basis: m.text("basis"), MN: m.text("mn"), Outlet: m.text("outlet"),
-		Medium: m.text("medium"), Factor: m.text("factor"), Statistic: telemetry.Statistic(m.text("statistic")),
-		RaiseAfter: 1, ClearAfter: 1, ClearBelow: telemetry.FixedOne}
-	r.MinValid = rules.DefaultMinValid(r.Statistic)
-	if v := m.number("min_valid"); v != nil {
-		r.MinValid = *v
-	}
-	limit := m.sub("limit", "low", "high", "unit", "early_warning")
-	if limit != nil {
-		r.Low, r.High, r.Unit = limit.number("low"), limit.number("high"), limit.text("unit")
-		if v := limit.number("early_warning"); v != nil {
-			r.EarlyWarning = *v
-		}
-	}
-	if alarm := m.sub("alarm", "after", "clear_after", "clear_below"); alarm != nil {
-		r.RaiseAfter, r.ClearAfter = alarm.whole("after", 1), alarm.whole("clear_after", 1)
-		if v := alarm.number("clear_below"); v != nil {
-			r.ClearBelow = *v
-		}
-	}
-	for _, fault := range r.Faults() {
-		m.structural(fault)
-	}
-	f.factor(m, limit, &r)
-	return r
-}
-
-// factor checks the factor, its unit and its medium against the factor table.
-func (f *file) factor(m, limit *mapping, r *rules.Rule) {
-	if r.Factor == "" {
-		return
-	}
-	known, ok := telemetry.LookupFactor(r.Factor)
-	switch {
-	case !ok:
-		f.bad(m.place("factor"), "factor: %q is not in HJ 212-2017 annex B: write one of its codes, like w01018", r.Factor)
-		return
-	case known.Code != r.Factor:
-		f.bad(m.place("factor"), "factor: %q is the code of HJ/T 212-2005: write %s (%s)", r.Factor, known.Code, known.NameZH)
-	}
-	if limit != nil && r.Unit != "" && known.Unit != "" && r.Unit != known.Unit {
-		f.bad(limit.place("unit"), "limit.unit: %q is not the unit of %s (%s): convert the limit to %s", r.Unit, known.Code, known.NameZH, known.Unit)
-	}
-	if r.Medium == "water" && known.Medium == "air" || r.Medium == "gas" && known.Medium == "water" {
-		f.bad(m.place("medium"), "medium: %s (%s) is a factor of %s: the rule would never match", known.Code, known.NameZH, known.Medium)
-	}
 }

@@ -60,6 +60,67 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// The keys that are seldom needed, and the library.
+func TestParseMore(t *testing.T) {
+	const more = `
+ruleset: more
+version: 1
+library:
+  - {standard: GB 18918-2002, class: 城镇污水处理厂 一级A, early_warning: 0.9}
+rules:
+  - id: w-nh3n-day
+    title: 氨氮
+    basis: GB 18918-2002
+    clause: 4.1.3.1 表1
+    confidence: single
+    factor: w21003
+    statistic: day
+    value: measured
+    standard: GB 18918-2002
+    class: 一级A
+    regions: [贵州省, 四川省/成都市]
+    except_regions: 贵州省/遵义市
+    built_from: 2006-01-01
+    valid_to: 2030-12-31
+    limit: {high: 5.00, unit: mg/L}
+    rounding: limit_digits
+    verdict: warn
+    when: 水温 > 12 and 日均值 > 限值 * 0.9
+    unknown: skip
+    exclude_marks: [自动监测设备维护, 停运]
+tests:
+  - name: t
+    step: day
+    device: {class: 一级A, standard: GB 18918-2002, built: 2010-01-01, permits: [{factor: w21003, statistic: day, high: 4, unit: mg/L}]}
+    series: {w21003: "4 -x2 6.5!D 7~"}
+    expect:
+      - {at: 1d, none: w-nh3n-day}
+      - {at: 6d, raised: w-nh3n-day, level: warning, value: 7}
+`
+	f, err := Read("more.yaml", []byte(more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := len(f.Set.Rules) - 1
+	const want = `{"id":"w-nh3n-day","title":"氨氮","basis":"GB 18918-2002","factor":"w21003","statistic":"day","high":"5","unit":"mg/L","early_warning":"0",` +
+		`"raise_after":1,"clear_after":1,"clear_below":"1","min_valid":"0.833333","standard":"GB 18918-2002","class":"一级A","regions":["贵州省","四川省/成都市"],` +
+		`"except_regions":["贵州省/遵义市"],"built_from":"2006-01-01","valid_to":"2030-12-31","value":"measured","verdict":"warn","rounding":"limit_digits","digits":2,` +
+		`"when":{"text":"水温 > 12 and 日均值 > 限值 * 0.9","code":"@w01010 12 > mean limit 0.9 * > and"},"unknown":"skip","exclude_marks":["自动监测设备维护","停运"],` +
+		`"clause":"4.1.3.1 表1","confidence":"single"}`
+	if got := string(telemetry.AppendJSON(nil, &f.Set.Rules[last])); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if back, err := rules.ParseRuleSet(f.Set.AppendJSON(nil)); err != nil || back.Hash != f.Set.Hash {
+		t.Errorf("read back: %v, %v", back, err)
+	}
+	if last < 20 || !f.Rules[0].Library || f.Rules[0].Line != 5 || f.Rules[last].Library || f.Rules[last].Line != 7 {
+		t.Errorf("%d rules, at %+v .. %+v", last+1, f.Rules[0], f.Rules[last])
+	}
+	if n := len(f.Tests[0].Series[0].Values); n != 5 || f.Tests[0].Series[0].Values[3] != (Value{"6.5", "D", false}) || f.Tests[0].Expect[1].At.Hours() != 144 {
+		t.Errorf("test: %+v", f.Tests[0])
+	}
+}
+
 // Each row changes one thing of good and lists every fault that must come of it.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
@@ -79,7 +140,7 @@ func TestFaults(t *testing.T) {
 		{"limit key twice", "{high: 50,", "{high: 50, high: 60,", `11:23: limit.high: set twice, first at line 11: keep one`},
 		{"unknown factor", "w01018", "w99999", `9:13: factor: "w99999" is not in HJ 212-2017 annex B: write one of its codes, like w01018`},
 		{"2005 code", "w01018", `"011"`, `9:13: factor: "011" is the code of HJ/T 212-2005: write w01018 (化学需氧量)`},
-		{"another unit", "mg/L", "ug/L", `11:29: limit.unit: "ug/L" is not the unit of w01018 (化学需氧量): convert the limit to mg/L`},
+		{"another unit", "mg/L", "ug/L", `11:29: limit.unit: "ug/L" is not the unit of w01018 (化学需氧量): convert the limit to mg/L, high 0.05`},
 		{"another medium", "medium: water", "medium: gas",
 			`8:13: medium: w01018 (化学需氧量) is a factor of water: the rule would never match`},
 		{"no medium at all", "medium: water", "medium: 土壤", `8:13: medium: "土壤" is neither water nor gas`},
@@ -99,13 +160,31 @@ func TestFaults(t *testing.T) {
 		{"after 0", "after: 3,", "after: 0,", `12:20: alarm.after: 0 is not 1..1440 consecutive windows`},
 		{"hysteresis above 1", "clear_below: 0.95", "clear_below: 1.05", `12:52: alarm.clear_below: 1.05 is not a share: write 0 < r <= 1`},
 		{"min_valid 0", "min_valid: 0.5", "min_valid: 0", `25:16: min_valid: 0 is not a share: write 0 < r <= 1`},
+		{"a full-width sign", "statistic: day", "statistic: day\n    when: 水温 ＞ 12",
+			`11:11: when: character 4 of "水温 ＞ 12": '＞' is not a sign of the language: write > with the half-width keyboard`},
+		{"a condition on another factor's minute", "statistic: instant", "statistic: instant\n    when: 水温 > 12",
+			`21:11: when: other factors are known when a window has closed: only rules of hour and day may ask for them, not instant`},
+		{"unknown without a condition", "statistic: day", "statistic: day\n    unknown: skip", `11:14: unknown: belongs to a condition: write when too`},
+		{"no such day", "statistic: day", "statistic: day\n    valid_from: 2026-02-30", `11:17: valid_from: "2026-02-30" is not a day: write it like 2026-03-01`},
+		{"days in the wrong order", "statistic: day", "statistic: day\n    valid_from: 2026-03-01\n    valid_to: 2026-02-28",
+			`12:15: valid_to: 2026-02-28 is before valid_from, 2026-03-01: the rule would never count`},
+		{"no such value", "statistic: day", "statistic: day\n    value: zs", `11:12: value: "zs" is neither measured nor corrected`},
+		{"no such verdict", "statistic: day", "statistic: day\n    verdict: 超标", `11:14: verdict: "超标" is neither exceed nor warn`},
+		{"no such rounding", "statistic: day", "statistic: day\n    rounding: half_even", `11:15: rounding: "half_even" is neither none nor limit_digits`},
+		{"a class of nothing", "statistic: day", "statistic: day\n    class: 一级A", `11:12: class: is a class of no standard: write standard too`},
+		{"no such standard", "version: 3", "version: 3\nlibrary: [{standard: GB 18918-2002, class: 一级Z}]",
+			`4:12: library: "一级Z" is no class of GB 18918-2002: it has 城镇污水处理厂 一级A, 城镇污水处理厂 一级B, 城镇污水处理厂 二级, 城镇污水处理厂 三级`},
+		{"a test of no rule", "min_valid: 0.5", "min_valid: 0.5\ntests:\n  - name: t\n    series: {w01018: 1}\n    expect: [{at: 1h, none: x}]",
+			`29:29: none: "x" is no rule of the file`},
+		{"a test of odd values", "min_valid: 0.5", "min_valid: 0.5\ntests:\n  - name: t\n    series: {w01018: 1e5}\n    expect: [{at: 1h, none: w-ph}]",
+			`28:22: series: w01018: "1e5" is no value: write a decimal, - for nothing, 62!D with a data flag, 62~ when it comes late, 62x3 for three of them`},
 		{"an alias", "outlet: W01", "outlet: *W01", `18:13: outlet: not plain text`},
 		{"a rule that is text", "  - id: w-ph\n", "  - w-ph\n  - id: w-ph\n",
-			`13:5: a rule: not a mapping: write it with the keys id, title, basis, factor, statistic, mn, outlet, medium, limit, alarm, min_valid`},
+			`13:5: a rule: not a mapping: write it with the keys ` + strings.Join(ruleKeys, ", ")},
 		{"a second document", "min_valid: 0.5", "min_valid: 0.5\n---\na: 1", `27:1: a second document: one file holds one rule set`},
 		{"two faults, in order", "version: 3", "version: x\nname: y",
 			"3:10: version: \"x\" is not a whole number: write digits only, like 3\n" +
-				`4:1: "name" is not a key of the file: the keys are ruleset, version, rules`},
+				`4:1: "name" is not a key of the file: the keys are ruleset, version, library, rules, tests`},
 		{"not YAML", "high: 50, ", "high: [50, ", `11:56: is not YAML: value is not allowed in this context. map key-value is pre-defined`},
 		{"not UTF-8", "示例", "示例\xff", "1:5: is not UTF-8: save the file as UTF-8"},
 	} {
@@ -127,7 +206,7 @@ func TestFaultsOfTheWhole(t *testing.T) {
 	for src, want := range map[string]string{
 		"":          "r:1:1: empty: write ruleset, version and rules",
 		"# only\n":  "r:1:1: empty: write ruleset, version and rules",
-		"just text": "r:1:1: the file: not a mapping: write it with the keys ruleset, version, rules",
+		"just text": "r:1:1: the file: not a mapping: write it with the keys ruleset, version, library, rules, tests",
 		"rules: []\nversion: 1\nruleset:": "r:1:8: rules: not a list of rules: begin each rule with '- id: ...'\n" +
 			"r:3:1: ruleset: missing: give the rule set a name",
 		"ruleset: a":                   "r:1:1: version: missing: write a whole number from 1\nr:1:1: rules: missing: list at least one rule",

@@ -135,7 +135,8 @@ func (s *State) register(d *device, reg telemetry.Device) {
 // kept is what the fold needs of a registry entry: no secrets, nothing of how the device connects.
 func kept(reg telemetry.Device) telemetry.Device {
 	return telemetry.Device{MN: reg.MN, Outlet: reg.Outlet, OutletName: reg.OutletName, Enterprise: reg.Enterprise, Region: reg.Region, Medium: reg.Medium,
-		MinuteInterval: reg.MinuteInterval, OfflineAfter: reg.OfflineAfter, Edition: reg.Edition, PeriodEnd: reg.PeriodEnd, Scales: reg.Scales}
+		MinuteInterval: reg.MinuteInterval, OfflineAfter: reg.OfflineAfter, Edition: reg.Edition, PeriodEnd: reg.PeriodEnd, Scales: reg.Scales,
+		Standard: reg.Standard, Class: reg.Class, Built: reg.Built, Judged: reg.Judged, Permits: reg.Permits}
 }
 
 // newSlots starts the rings that count in slots afresh for slots of another length; the newest slot published stays where it is in time.

@@ -63,7 +63,7 @@ func (s *State) bind(d *device, sr *series) {
 	if d.known {
 		for i := range s.ruleList() {
 			if r := &s.rules.Rules[i]; r.Factor == sr.factor && r.Applies(&d.reg) {
-				sr.bindings = append(sr.bindings, binding{rule: r, index: i})
+				sr.bindings = append(sr.bindings, binding{rule: r.At(&d.reg), index: i})
 			}
 		}
 	}
@@ -90,21 +90,11 @@ func sameRules(a, b []binding) bool {
 // sameRule finds the binding of a rule that is equal in every field.
 func sameRule(bs []binding, r *rules.Rule) *binding {
 	for i := range bs {
-		if equalRules(bs[i].rule, r) {
+		if bs[i].rule.Equal(r) {
 			return &bs[i]
 		}
 	}
 	return nil
-}
-
-func equalRules(a, b *rules.Rule) bool {
-	x, y := *a, *b
-	x.Low, x.High, y.Low, y.High = nil, nil, nil, nil
-	return x == y && equalLimits(a.Low, b.Low) && equalLimits(a.High, b.High)
-}
-
-func equalLimits(a, b *telemetry.Fixed) bool {
-	return a == b || a != nil && b != nil && *a == *b
 }
 
 // judge puts a window before every rule of its statistic. Windows of a rule are judged in the order of their end: the machine counts
@@ -112,25 +102,106 @@ func equalLimits(a, b *telemetry.Fixed) bool {
 // judged is judged by itself, see judgeLate.
 func (s *State) judge(d *device, sr *series, stat telemetry.Statistic, w judged) {
 	for i := range sr.bindings {
-		b := &sr.bindings[i]
-		if b.rule.Statistic != stat || !b.rule.EnoughValid(w.valid, w.due) {
-			continue
-		}
-		v := b.rule.Judge(w.measure)
-		switch {
-		case w.end > b.last:
-			b.last, b.before = w.end, beforeNewest{b.m, b.alarm}
-			s.step(d, sr, b, b.m.Next(b.rule, v), v, w)
-			b.noteJudged(i, v, w)
-		case w.end == b.last:
-			s.judgeAgain(d, sr, b, v, w)
-			b.noteJudged(i, v, w)
-		case stat == telemetry.StatInstant:
-			s.judgeLateInstant(d, sr, b, v, w)
-		case w.mark != nil:
-			s.judgeLate(d, sr, i, v, w)
+		if sr.bindings[i].rule.Statistic == stat {
+			s.judgeBy(d, sr, i, stat, w)
 		}
 	}
+	if w.mark != nil && w.mark.Rev > 0 && (stat == telemetry.StatHour || stat == telemetry.StatDay) {
+		s.judgeGuarded(d, sr, stat, w)
+	}
+	if s.shown.w.measure.N != 0 {
+		s.shown = shown{}
+	}
+}
+
+// judgeBy puts a window before the series' i-th rule.
+func (s *State) judgeBy(d *device, sr *series, i int, stat telemetry.Statistic, w judged) {
+	b := &sr.bindings[i]
+	v, ok := s.verdict(d, b.rule, w)
+	if !ok {
+		return
+	}
+	if b.rule.Explained() {
+		s.shown = shown{v, w}
+	}
+	switch {
+	case w.end > b.last:
+		b.last, b.before = w.end, beforeNewest{b.m, b.alarm}
+		s.step(d, sr, b, b.m.Next(b.rule, v), v, w)
+		b.noteJudged(i, v, w)
+	case w.end == b.last:
+		s.judgeAgain(d, sr, b, v, w)
+		b.noteJudged(i, v, w)
+	case stat == telemetry.StatInstant:
+		s.judgeLateInstant(d, sr, b, v, w)
+	case w.mark != nil:
+		s.judgeLate(d, sr, i, v, w)
+	}
+}
+
+// verdict is what a rule says of a window; ok is false when it does not judge it.
+func (s *State) verdict(d *device, r *rules.Rule, w judged) (v rules.Verdict, ok bool) {
+	window := s.windowOf(d, r, w)
+	return r.JudgeWindow(&window)
+}
+
+func (s *State) windowOf(d *device, r *rules.Rule, w judged) rules.Window {
+	at := rules.Window{Start: w.start, Measure: w.measure, Valid: w.valid, Due: w.due, Device: &d.reg}
+	if r.When != nil {
+		at.Others = others{d, r.Statistic, w.start}
+	}
+	return at
+}
+
+// others are the means of a device's factors over one hour or day.
+type others struct {
+	d     *device
+	stat  telemetry.Statistic
+	start int64
+}
+
+// Mean is the mean of what the window has of a factor, however little that is: what share of it suffices says the rule, of its own factor.
+func (o others) Mean(factor string) (rules.Measure, bool) {
+	i, found := o.d.find([]byte(factor))
+	if !found {
+		return rules.Measure{}, false
+	}
+	at := placeOf(o.d, o.d.series[i], o.stat, o.start)
+	t, mark := at.window(0)
+	return rules.Measure{Sum: t.Sum, N: int64(t.N)}, mark != nil && t.N > 0
+}
+
+// judgeGuarded judges again the windows of other series whose rules asked for the mean that has just been revised.
+func (s *State) judgeGuarded(d *device, revised *series, stat telemetry.Statistic, w judged) {
+	for _, sr := range d.series {
+		for i := range sr.bindings {
+			r := sr.bindings[i].rule
+			if sr == revised || r.Statistic != stat || r.When == nil || !slices.Contains(r.When.Factors(), revised.factor) {
+				continue
+			}
+			at := placeOf(d, sr, stat, w.start)
+			t, mark := at.window(0)
+			if mark == nil || mark.Flags&(window.Emitted|window.Dirty) != window.Emitted {
+				continue // not published yet, or about to be again: it is judged then
+			}
+			s.judgeBy(d, sr, i, stat, judged{start: w.start, end: w.end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: at.due, mark: mark})
+		}
+	}
+}
+
+// shown is the verdict at hand and its window: what an alarm event can say of how it came about.
+type shown struct {
+	v rules.Verdict
+	w judged
+}
+
+// judgement is what stands behind the window that an alarm shows; nil when another window is at hand.
+func (s *State) judgement(d *device, r *rules.Rule, a *openAlarm) *telemetry.Judgement {
+	if s.shown.w.measure.N == 0 || s.shown.w.start != a.start || s.shown.w.end != a.end {
+		return nil
+	}
+	window := s.windowOf(d, r, s.shown.w)
+	return r.Judgement(&s.shown.v, &window)
 }
 
 // noteJudged remembers in a window whether it is a part of the rule's own alarm.
@@ -205,6 +276,9 @@ func (s *State) newAlarm(d *device, sr *series, r *rules.Rule, v rules.Verdict, 
 		h.Write([]byte(part))
 		h.Write([]byte{0})
 	}
+	if r.Explained() {
+		s.shown = shown{v, w}
+	}
 	return openAlarm{id: hex.EncodeToString(h.Sum(nil)[:8]), ruleSet: s.rules.Hash, raisedAt: s.nowMs(), first: w.start, start: w.start, end: w.end,
 		value: w.measure.Value(), level: v.Level, kind: v.Kind}
 }
@@ -214,7 +288,7 @@ func (s *State) alarmEvent(d *device, sr *series, r *rules.Rule, a *openAlarm, s
 	ev := telemetry.Alarm{ID: a.id, State: state, Level: a.level, MN: d.mn, Outlet: d.reg.Outlet, OutletName: d.reg.OutletName,
 		Enterprise: d.reg.Enterprise, Region: d.reg.Region, Factor: sr.factor, Statistic: r.Statistic, WindowStart: msTime(a.start), WindowEnd: msTime(a.end),
 		Value: a.value, Limit: limit, LimitKind: a.kind, Unit: r.Unit, Basis: r.Basis, Rule: r.ID, RuleSet: a.ruleSet,
-		RaisedAt: msTime(a.raisedAt), ClearedAt: cleared, At: msTime(s.nowMs())}
+		RaisedAt: msTime(a.raisedAt), ClearedAt: cleared, At: msTime(s.nowMs()), Judgement: s.judgement(d, r, a)}
 	if a.level == telemetry.LevelExceed && a.kind == rules.KindHigh {
 		ev.TimesOver = rules.TimesOver(a.value, limit)
 	}

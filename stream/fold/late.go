@@ -93,8 +93,8 @@ func (s *State) judgeAfter(d *device, sr *series, rule int, w judged) {
 			return
 		}
 		next.measure, next.valid = rules.Measure{Sum: t.Sum, N: int64(t.N)}, int64(t.N)
-		v := b.rule.Judge(next.measure)
-		if !v.Crossed || !b.rule.EnoughValid(next.valid, next.due) {
+		v, ok := s.verdict(d, b.rule, next)
+		if !ok || !v.Crossed {
 			return
 		}
 		if s.crossedBefore(d, sr, b.rule, next) {
@@ -139,7 +139,12 @@ func (s *State) crossedBefore(d *device, sr *series, r *rules.Rule, w judged) bo
 	at := placeOf(d, sr, r.Statistic, w.start)
 	for i := int64(1); i < int64(r.RaiseAfter); i++ {
 		t, mark := at.window(-i)
-		if mark == nil || !r.EnoughValid(int64(t.N), at.due) || !r.Judge(rules.Measure{Sum: t.Sum, N: int64(t.N)}).Crossed {
+		if mark == nil {
+			return false
+		}
+		start := w.start - i*at.size
+		v, ok := s.verdict(d, r, judged{start: start, end: start + at.size, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: at.due})
+		if !ok || !v.Crossed {
 			return false
 		}
 	}
@@ -168,7 +173,8 @@ func (s *State) judgeLateInstant(d *device, sr *series, b *binding, v rules.Verd
 		return
 	}
 	for _, in := range earlier[:need] {
-		if !b.rule.Judge(rules.Measure{Sum: telemetry.Sum{}.Add(in.value), N: 1}).Crossed {
+		before := judged{start: in.at, end: in.at, measure: rules.Measure{Sum: telemetry.Sum{}.Add(in.value), N: 1}, valid: 1, due: 1}
+		if v, ok := s.verdict(d, b.rule, before); !ok || !v.Crossed {
 			return
 		}
 	}

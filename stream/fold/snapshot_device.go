@@ -12,7 +12,7 @@ import (
 
 // The form of a device: its texts, its numbers, its packets, its slots, its series.
 
-// Bits of a device's first number; presence is above them.
+// Bits of a device's first number; presence is above them, in two bits, and above it whether the law follows.
 const (
 	bitKnown = 1 << iota
 	bitDirty
@@ -20,6 +20,7 @@ const (
 	bitPeriodEnd
 	bitRegistered // reg has the MN
 	presenceShift = iota
+	bitLaw        = 1 << (presenceShift + 2)
 )
 
 func bit(is bool, b uint64) uint64 {
@@ -32,13 +33,16 @@ func bit(is bool, b uint64) uint64 {
 func (e *encoder) device(d *device) {
 	e.texts(d.mn, d.reg.Outlet, d.reg.OutletName, d.reg.Enterprise, d.reg.Region, d.reg.Medium, d.reg.Edition)
 	e.uint(bit(d.known, bitKnown) | bit(d.dirty, bitDirty) | bit(d.statusDirty, bitStatusDirty) | bit(d.reg.PeriodEnd, bitPeriodEnd) |
-		bit(d.reg.MN != "", bitRegistered) | uint64(d.presence)<<presenceShift)
+		bit(d.reg.MN != "", bitRegistered) | uint64(d.presence)<<presenceShift | bit(hasLaw(&d.reg), bitLaw))
 	e.uint(uint64(d.reg.MinuteInterval))
 	e.uint(uint64(d.reg.OfflineAfter))
 	e.uint(uint64(len(d.reg.Scales)))
 	for _, sc := range d.reg.Scales {
 		e.string(sc.Factor)
 		e.int(int64(sc.Exp))
+	}
+	if hasLaw(&d.reg) {
+		e.law(&d.reg)
 	}
 	for _, v := range [...]int64{d.since, d.lastFrame, d.lastData, d.frames, d.first, d.rejects, d.qualDay, d.firstSlot, d.nextHour, d.nextDay, d.statusAt,
 		d.secondAt, d.secondMore} {
@@ -175,7 +179,7 @@ func (d *decoder) device(s *State) *device {
 	d.texts(&dev.mn, &r.Outlet, &r.OutletName, &r.Enterprise, &r.Region, &r.Medium, &r.Edition)
 	has := d.uint()
 	dev.known, dev.dirty, dev.statusDirty, r.PeriodEnd = has&bitKnown != 0, has&bitDirty != 0, has&bitStatusDirty != 0, has&bitPeriodEnd != 0
-	if dev.presence = presence(has >> presenceShift); has>>presenceShift > uint64(offline) {
+	if dev.presence = presence(has >> presenceShift & 3); dev.presence > offline || has >= 2*bitLaw {
 		d.fail("device %s: presence %d", dev.mn, has>>presenceShift)
 	}
 	if has&bitRegistered != 0 {
@@ -189,6 +193,9 @@ func (d *decoder) device(s *State) *device {
 	r.MinuteInterval, r.OfflineAfter = int(interval), int(d.uint())
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		r.Scales = append(r.Scales, telemetry.Scale{Factor: d.string(), Exp: int(d.int())})
+	}
+	if has&bitLaw != 0 {
+		d.law(r)
 	}
 	for _, p := range [...]*int64{&dev.since, &dev.lastFrame, &dev.lastData, &dev.frames, &dev.first, &dev.rejects, &dev.qualDay, &dev.firstSlot, &dev.nextHour,
 		&dev.nextDay, &dev.statusAt, &dev.secondAt, &dev.secondMore} {
@@ -322,7 +329,7 @@ func (d *decoder) binding(s *State, dev *device) binding {
 		return b
 	}
 	b.index = int(index)
-	b.rule = &s.rules.Rules[index]
+	b.rule = s.rules.Rules[index].At(&dev.reg)
 	b.last = d.int()
 	has := d.uint()
 	if has&bitMachine != 0 {

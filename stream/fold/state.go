@@ -50,6 +50,7 @@ type State struct {
 	json      []byte        // scratch of one status
 	out       outputs       // of the entry at hand
 	scratch   []*device
+	shown     shown // of the verdict at hand
 }
 
 // Stats counts what the fold has seen since the beginning of the journal.
