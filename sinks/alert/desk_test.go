@@ -119,6 +119,38 @@ func TestMutedRobotFallsBack(t *testing.T) {
 	})
 }
 
+// A channel that somebody had to repair is tried again by itself, and while it is broken nothing waits for it.
+func TestBrokenChannelIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := true
+		hook, other := &vendor{typ: TypeWebhook}, &vendor{typ: TypeWebhook}
+		hook.answer = func(int) (int, string, bool) {
+			if broken {
+				return 401, "who are you", false
+			}
+			return 0, "", false
+		}
+		cfg := DefaultConfig()
+		cfg.Channels, cfg.Default = []Channel{hook.channel(t, "hook"), other.channel(t, "other")}, []string{"hook"}
+		cfg.Channels[0].Fallback = "other"
+		r := newRig(t, cfg, map[string]*vendor{"hook": hook, "other": other})
+		for range 20 {
+			r.add(nil)
+			r.run(10 * time.Second)
+		}
+		if n := len(other.got()); n != 20 || hook.requests < 3 || hook.requests > 5 {
+			t.Errorf("%d by the fallback, %d requests to the broken channel", n, hook.requests)
+		}
+		broken = false
+		r.run(time.Minute)
+		r.add(nil)
+		r.run(5 * time.Second)
+		if len(hook.got()) != 1 || len(other.got()) != 20 {
+			t.Errorf("repaired: %d and %d messages", len(hook.got()), len(other.got()))
+		}
+	})
+}
+
 // Later, refused, broken: what each leads to.
 func TestAnswers(t *testing.T) {
 	for _, c := range []struct {

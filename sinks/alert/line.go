@@ -194,13 +194,15 @@ func (l *line) noteOnly(some []*delivery, what telemetry.NoticeResult, why strin
 	return j
 }
 
-// giveUp takes to the fallback what a channel in trouble has not taken in time: at once when nobody but a person can help.
+// giveUp takes to the fallback what a channel in trouble has not taken in time: at once when nobody but a person can help, until the channel is tried
+// again.
 func (d *desk) giveUp(l *line, now time.Time) *job {
 	if l.failures == 0 || l.ch.Fallback == "" {
 		return nil
 	}
-	muted := l.notYet.Sub(now) > d.cfg.Patience
-	some := l.waitingFor(func(one *delivery) bool { return l.broken || muted || now.Sub(one.came) >= d.cfg.Patience })
+	pause := l.notYet.Sub(now)
+	hopeless := l.broken && pause > 0 || pause > d.cfg.Patience
+	some := l.waitingFor(func(one *delivery) bool { return hopeless || now.Sub(one.came) >= d.cfg.Patience })
 	if len(some) == 0 {
 		return nil
 	}

@@ -21,6 +21,7 @@ type rig struct {
 	source    int64
 	all       []*event                       // that were added
 	state     map[int64]telemetry.AlarmState // of each, by its position
+	once      map[string]bool                // not nil: what has an accepted receipt, by channel and event; it must not go out again
 	crash     bool                           // requests go out, and nothing is noted: the process dies
 }
 
@@ -63,11 +64,7 @@ func newRig(t testing.TB, cfg Config, vendors map[string]*vendor) *rig {
 // restart is a new desk that knows what the notices say. Everything that has not ended comes again.
 func (r *rig) restart() *rig {
 	next := &rig{t: r.t, notifiers: r.notifiers, ended: map[string]int{}, notices: r.notices, state: map[int64]telemetry.AlarmState{}}
-	var renderers []*renderer
-	for _, l := range r.desk.lines {
-		renderers = append(renderers, l.renderer)
-	}
-	next.desk = newDesk(r.desk.cfg, renderers)
+	next.desk = newDesk(r.desk.cfg, renderersOf(r.desk))
 	re := newRecall(next.desk, []telemetry.Position{telemetry.NoPosition}, time.Now())
 	for i := range r.notices {
 		re.action(0, &r.notices[i])
@@ -108,6 +105,11 @@ func (r *rig) run(d time.Duration) {
 		for _, j := range jobs {
 			var done Outcome
 			if j.noted == "" {
+				for _, one := range j.deliveries {
+					if r.once[j.line.ch.Name+one.ev.Key] {
+						r.t.Errorf("%s is sent again on %s", one.ev.Key, j.line.ch.Name)
+					}
+				}
 				ctx, cancel := context.WithTimeout(r.t.Context(), r.desk.cfg.Timeout)
 				done = r.notifiers[j.line.index].Send(ctx, j.message, j.title, j.body)
 				cancel()
@@ -121,6 +123,9 @@ func (r *rig) run(d time.Duration) {
 						r.t.Errorf("notice: %v", err)
 					}
 					r.notices = append(r.notices, a)
+					for i := 0; r.once != nil && a.Notice.Result == telemetry.NoticeAccepted && i < len(j.deliveries); i++ {
+						r.once[j.line.ch.Name+j.deliveries[i].ev.Key] = true
+					}
 				}
 			}
 			r.desk.finish(j, done, time.Now(), false)

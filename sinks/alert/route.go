@@ -108,7 +108,7 @@ func (m *Match) matches(a *telemetry.Alarm, now time.Time) bool {
 	return at >= from || at < to
 }
 
-// Channels names the channels that get the event a at now, each once, in the order of the routes.
+// channelsOf names the channels that get the event a at now, each once, in the order of the routes.
 func (c Config) channelsOf(a *telemetry.Alarm, now time.Time) []string {
 	names, taken := walk(c.Routes, nil, a, now)
 	if !taken {
