@@ -42,7 +42,7 @@ type Config struct {
 	JournalRetention time.Duration `yaml:"journal_retention"`
 	// JournalBytes bounds one partition of the journal on Apache Kafka as well; -1: no bound but JournalRetention.
 	JournalBytes int64 `yaml:"journal_bytes"`
-	// AlarmRetention is how long Apache Kafka keeps alarms, actions and findings, at least 24 h. Monitoring records must be kept for
+	// AlarmRetention is how long Apache Kafka keeps alarms, findings and actions, at least 24 h; actions 32 days at least. Monitoring records must be kept for
 	// five years or more.
 	AlarmRetention time.Duration `yaml:"alarm_retention"`
 	// TLS encrypts the connections to Apache Kafka; the brokers' certificates are checked.

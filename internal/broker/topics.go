@@ -53,8 +53,10 @@ func (c *Cluster) settings(t telemetry.Topic) []setting {
 			keep, size = c.config.JournalRetention, c.config.JournalBytes
 		case telemetry.TopicRejects:
 			keep, size = 30*day, 1<<30 // anyone who can connect can write here
-		case telemetry.TopicAlarms, telemetry.TopicFindings, telemetry.TopicActions:
+		case telemetry.TopicAlarms, telemetry.TopicFindings:
 			keep = c.config.AlarmRetention
+		case telemetry.TopicActions:
+			keep = max(c.config.AlarmRetention, telemetry.MaxSilence+day) // what holds must be found
 		case telemetry.TopicStatus:
 			policy = "compact,delete"
 		case telemetry.TopicRegistry:

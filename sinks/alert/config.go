@@ -110,7 +110,7 @@ const (
 // DefaultConfig delivers nowhere: it has no channel.
 func DefaultConfig() Config {
 	return Config{
-		GroupWait:  500 * time.Millisecond,
+		GroupWait:  300 * time.Millisecond,
 		Patience:   2 * time.Minute,
 		Deadline:   24 * time.Hour,
 		Timeout:    10 * time.Second,

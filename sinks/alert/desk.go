@@ -26,7 +26,7 @@ type desk struct {
 
 // tally counts what became of events.
 type tally struct {
-	routed, silenced, discarded, unchanged, expired int64
+	routed, silenced, discarded, unchanged int64
 }
 
 // An event is one event of the topic that has not come to its end.
@@ -38,7 +38,9 @@ type event struct {
 	at        time.Time // the record's timestamp: receipt of what caused it
 	open      int       // deliveries without an end
 	ended     func()    // is told when there is none any more
-	again     bool      // it was silenced, has its end, and comes once more because the silence is over
+	again     bool      // it was owed, see openAlarm, and comes once more
+	told      bool      // a channel took it
+	expired   bool      // a channel did not in time
 }
 
 // A delivery is one event on its way to one channel.
@@ -55,7 +57,7 @@ type openAlarm struct {
 	last  *event
 	level telemetry.AlarmLevel // of the last event
 	told  bool                 // people were told of it, or are being told, or could not be told
-	owed  bool                 // a silence kept back that it was raised, or that its level changed
+	owed  bool                 // nobody was told of its last news: a silence kept it back, or no channel took it in time
 }
 
 // A silence is what holds, or held.
@@ -209,6 +211,7 @@ func (d *desk) hand(l *line, one *delivery, now time.Time) {
 		next := d.line(r.next)
 		if r.result != telemetry.NoticeFailed || next == nil {
 			if r.result == telemetry.NoticeAccepted {
+				one.ev.told = true
 				l.keep(one.ev)
 			}
 			return
@@ -224,6 +227,9 @@ func (d *desk) hand(l *line, one *delivery, now time.Time) {
 func (d *desk) end(ev *event) {
 	if ev.open--; ev.open == 0 {
 		d.pending--
+		if o := d.alarms[ev.ID]; o != nil && o.last == ev && ev.expired && !ev.told {
+			o.owed = true // it is open still: people must hear of it when a channel works again
+		}
 		for _, l := range d.lines {
 			delete(d.receipts, receiptKey{ev.partition, ev.pos, l.ch.Name})
 		}
@@ -234,7 +240,7 @@ func (d *desk) end(ev *event) {
 	}
 }
 
-// wake looks for open alarms of which a silence kept something back that holds no more, and tells of them as they stand.
+// wake looks for open alarms whose last news nobody was told of, and that no silence keeps back now, and tells of them as they stand.
 func (d *desk) wake(now time.Time) {
 	if now.Before(d.wakeAt) {
 		return
@@ -246,7 +252,7 @@ func (d *desk) wake(now time.Time) {
 			continue
 		}
 		ev := *o.last
-		ev.ended, ev.again, ev.open, ev.at = nil, true, 1, now
+		ev.ended, ev.again, ev.open, ev.at, ev.told, ev.expired = nil, true, 1, now, false, false
 		o.last, o.owed = &ev, false
 		d.pending++
 		o.told = d.route(&ev, "", now) || o.told
@@ -295,13 +301,12 @@ func (d *desk) finish(j *job, done Outcome, now time.Time, lost bool) {
 	}
 	result := j.result(done)
 	for _, one := range j.deliveries {
-		if result == telemetry.NoticeExpired {
-			d.tally.expired++
-		}
+		one.ev.expired = one.ev.expired || result == telemetry.NoticeExpired
 		if next := d.line(j.next); result == telemetry.NoticeFailed && next != nil {
 			d.hand(next, &delivery{ev: one.ev, from: l.ch.Name, why: j.why(done)}, now)
 		}
 		if result == telemetry.NoticeAccepted {
+			one.ev.told = true
 			l.keep(one.ev)
 		}
 		d.end(one.ev)

@@ -207,6 +207,42 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A channel that is away for longer than the deadline: what is over by then is given up, what is still open is told when the channel is back, once,
+// whether the process was started again or not.
+func TestOpenAlarmsOutliveTheDeadline(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart=%v", restart), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				away := true
+				hook := &vendor{typ: TypeWebhook, answer: func(int) (int, string, bool) {
+					if away {
+						return 503, "away", false
+					}
+					return 0, "", false
+				}}
+				cfg := DefaultConfig()
+				cfg.Channels, cfg.Default = []Channel{hook.channel(t, "hook")}, []string{"hook"}
+				r := newRig(t, cfg, map[string]*vendor{"hook": hook})
+				r.add(func(a *telemetry.Alarm) { a.ID, a.MN = "over", "A1" })
+				r.add(func(a *telemetry.Alarm) { a.ID, a.MN, a.State = "over", "A1", telemetry.AlarmCleared })
+				open := r.add(func(a *telemetry.Alarm) { a.ID, a.MN = "open", "A2" })
+				r.run(25 * time.Hour)
+				if got := r.results("hook"); got[telemetry.NoticeExpired] != 3 || r.ended[open.Key] != 1 {
+					t.Errorf("after the deadline: %v, ended %d", got, r.ended[open.Key])
+				}
+				if restart {
+					r = recalled(r, nil)
+				}
+				away = false
+				r.run(5 * time.Minute)
+				if got := heard(hook); fmt.Sprint(got) != "[W01 raised]" {
+					t.Errorf("heard %v", got)
+				}
+			})
+		})
+	}
+}
+
 // A message that is sent again after an answer that never came has the same key, whatever has come meanwhile.
 func TestRepetitionKeepsItsKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,8 +19,9 @@ type recall struct {
 
 // told is what the notices say about an alarm.
 type told struct {
-	told bool
-	owed bool
+	told     bool
+	owed     bool
+	accepted telemetry.Position // of the event that a channel took last
 }
 
 type sending struct {
@@ -52,10 +53,15 @@ func (r *recall) action(partition int32, a *telemetry.Action) {
 			r.desk.receipts[receiptKey{partition, pos, channel}] = receiptOf{n.Result, n.Next, n.Reason}
 		}
 		h := r.history[e.Alarm]
-		if n.Result == telemetry.NoticeSilenced {
+		switch {
+		case n.Result == telemetry.NoticeSilenced:
 			h.owed = true
-		} else if n.Result == telemetry.NoticeAccepted || n.Next == "" {
-			h = told{told: true}
+		case n.Result == telemetry.NoticeExpired:
+			h = told{told: true, owed: h.accepted != pos}
+		case n.Result == telemetry.NoticeAccepted:
+			h = told{told: true, accepted: pos}
+		case n.Next == "":
+			h.told = true
 		}
 		r.history[e.Alarm] = h
 	}
