@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -26,12 +27,12 @@ func TestUnknownAlgorithmStopsTheWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.checkPublished(false)
-	b.switchTo(`{"algorithm":2,"operator":"li","time":"2026-03-02T00:00:00Z"}`)
+	b.switchTo(fmt.Sprintf(`{"algorithm":%d,"operator":"li","time":"2026-03-02T00:00:00Z"}`, fold.Algorithms+1))
 	b.feed(5)
 	w = startWorker(t, b.cluster, config(t.TempDir()))
 	w.waitEnded(t)
 	var lost *LostError
-	if err := w.stop(); !errors.As(err, &lost) || !strings.Contains(err.Error(), "unknown algorithm 2, this program has 1..1") {
+	if err := w.stop(); !errors.As(err, &lost) || !strings.Contains(err.Error(), "unknown algorithm 3, this program has 1..2") {
 		t.Fatalf("Run = %v, want it to name the algorithm", err)
 	}
 	if lost.Wanted < known[lost.Partition] {

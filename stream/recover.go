@@ -62,6 +62,11 @@ func (s *session) recover(ctx context.Context) error {
 		}
 		s.log.Warn().Int64("offset", start).Msg("no snapshot: folding from the journal's first entry; what came before it is unknown")
 	}
+	if snap == nil && start == 0 && len(s.floor) == 0 {
+		if err := s.beginJournal(ctx); err != nil {
+			return err
+		}
+	}
 	s.log.Info().Int64("offset", s.next).Int64("end", end).Bool("snapshot", snap != nil).Msg("partition recovered")
 	s.saved.Store(time.Now().UnixMilli())
 	if snap != nil && !snap.Clock.IsZero() {

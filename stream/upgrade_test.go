@@ -98,7 +98,8 @@ func TestUpgrade(t *testing.T) {
 		t.Fatalf("no fixture: %v", err)
 	}
 	for _, archive := range archives {
-		t.Run(strings.TrimSuffix(filepath.Base(archive), ".tar.gz"), func(t *testing.T) {
+		name := strings.TrimSuffix(filepath.Base(archive), ".tar.gz")
+		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			unpackFixture(t, archive, dir)
 			snaps := filepath.Join(dir, "snapshots")
@@ -120,7 +121,11 @@ func TestUpgrade(t *testing.T) {
 			if err := w.stop(); err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("goes on at %v; %v snapshots of a form that is no longer read", from, testutil.ToFloat64(w.metrics.snapshots[snapshotDamaged]))
+			unread := testutil.ToFloat64(w.metrics.snapshots[snapshotDamaged])
+			t.Logf("goes on at %v; %v snapshots of a form that is no longer read", from, unread)
+			if name == "734f520" && unread != 0 { // its form is the one before this program's
+				t.Error("the form before is no longer read")
+			}
 			b.checkPublishedFrom(from, false)
 
 			// What it leaves behind it goes on from itself.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,29 +20,37 @@ import (
 )
 
 var (
-	updateEqual = flag.Bool("update-equal", false, "write testdata/equal.txt anew")
-	equalSeeds  = flag.Int("equal-seeds", 16, "random journals to fold; 48 are recorded")
+	updateEqual = flag.Bool("update-equal", false, "write testdata/equal.txt and equal2.txt anew")
+	equalSeeds  = flag.Int("equal-seeds", 16, "random journals to fold by algorithm 1, and a fourth of them by 2; 48 are recorded")
 )
 
 // The outputs of random journals stay what they were when testdata/equal.txt was recorded, byte for byte: by the state as it goes on, and
-// by one that is written and read again now and then. The state may change its form, its outputs may not.
+// by one that is written and read again now and then. The state may change its form, its outputs may not. The first algorithm's file is
+// older than the second one.
 func TestOutputsStayEqual(t *testing.T) {
-	path := filepath.Join("testdata", "equal.txt")
+	seeds := *equalSeeds
+	if testing.Short() || raceDetector { // one goroutine: the detector only makes it ten times slower
+		seeds = 2
+	}
+	first := outputsStayEqual(t, 1, seeds, filepath.Join("testdata", "equal.txt"))
+	second := outputsStayEqual(t, 2, max(2, seeds/4), filepath.Join("testdata", "equal2.txt"))
+	if slices.Equal(first[:len(second)], second) {
+		t.Error("no journal shows the difference between the algorithms")
+	}
+}
+
+func outputsStayEqual(t *testing.T, algorithm, seeds int, path string) (got []string) {
 	recorded, err := os.ReadFile(path)
 	if err != nil && !*updateEqual {
 		t.Fatal(err)
 	}
 	want := strings.Split(strings.TrimSpace(string(recorded)), "\n")
-	seeds := *equalSeeds
-	if testing.Short() || raceDetector { // one goroutine: the detector only makes it ten times slower
-		seeds = 2
-	}
-	got := make([]string, seeds)
-	t.Run("seeds", func(t *testing.T) {
+	got = make([]string, seeds)
+	t.Run(fmt.Sprintf("algorithm=%d", algorithm), func(t *testing.T) {
 		for seed := range got {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
-				got[seed] = foldRandom(t, uint64(seed))
+				got[seed] = foldRandom(t, algorithm, uint64(seed))
 				if !*updateEqual && (seed >= len(want) || got[seed] != want[seed]) {
 					t.Errorf("other outputs than recorded: %s", got[seed])
 				}
@@ -53,13 +62,15 @@ func TestOutputsStayEqual(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return got
 }
 
 // foldRandom folds the random journal of a seed and returns the line that stands for its outputs.
-func foldRandom(t *testing.T, seed uint64) string {
+func foldRandom(t *testing.T, algorithm int, seed uint64) string {
 	whole, cut := sha256.New(), sha256.New()
 	outputs := 0
 	s, again := New(0), New(0)
+	s.algorithm, again.algorithm = algorithm, algorithm
 	j := newRandomJournal(seed)
 	for i := range 3000 {
 		for _, e := range j.next() {

@@ -10,6 +10,7 @@ import (
 // so reading takes little more memory than the state. The zero value is ready.
 type Reader struct {
 	s     *State
+	form  uint64 // see decoder, once there is a State
 	left  uint64 // devices that have not come yet
 	rest  []byte // that has not been understood yet
 	tryAt int    // bytes of rest that may be a whole device's
@@ -21,7 +22,7 @@ const readAhead = 64 << 10
 // Add takes a piece, which the reader does not keep.
 func (r *Reader) Add(p []byte) {
 	r.rest = append(r.rest, p...)
-	read := decoder{b: r.rest}
+	read := decoder{b: r.rest, form: r.form}
 	for len(read.b) >= max(r.tryAt, readAhead) && (r.s == nil || r.left > 0) {
 		whole := read
 		if r.step(&read); read.err != nil {
@@ -35,7 +36,7 @@ func (r *Reader) Add(p []byte) {
 
 // State is what has been read, once all has been added. It does not alias what was added.
 func (r *Reader) State() (*State, error) {
-	read := decoder{b: r.rest}
+	read := decoder{b: r.rest, form: r.form}
 	for read.err == nil && (r.s == nil || r.left > 0) {
 		r.step(&read)
 	}
@@ -58,16 +59,23 @@ func (r *Reader) step(d *decoder) {
 	}
 	s, n := readHeader(d)
 	if d.err == nil {
-		r.s, r.left = s, n
+		r.s, r.left, r.form = s, n, d.form
 	}
 }
 
 // readHeader reads what header wrote: a state without its devices, and their number.
 func readHeader(d *decoder) (*State, uint64) {
-	if v := d.uint(); d.err == nil && v != snapshotVersion {
-		d.fail("version %d, want %d", v, snapshotVersion)
+	if d.form = d.uint(); d.err == nil && d.form != snapshotVersion && d.form != formBefore {
+		d.fail("version %d, want %d", d.form, snapshotVersion)
 	}
 	s := New(int32(d.int()))
+	if d.form != formBefore {
+		if v := d.uint(); d.err == nil && (v < 1 || v > Algorithms) {
+			d.fail("%w %d, this program has 1..%d", ErrAlgorithm, v, Algorithms)
+		} else {
+			s.algorithm = int(v)
+		}
+	}
 	s.clock, s.alarmAt = d.int(), d.int()
 	s.stats.Frames, s.stats.Duplicates, s.stats.Findings = d.int(), d.int(), d.int()
 	if js := d.bytes(); len(js) > 0 {

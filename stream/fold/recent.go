@@ -1,6 +1,10 @@
 package fold
 
-import "outfall/telemetry"
+import (
+	"strconv"
+
+	"outfall/telemetry"
+)
 
 // A recentRing remembers the newest data frames of a device, to tell a resend from news (HJ 212-2017 leaves open whether a resend
 // keeps its QN).
@@ -43,15 +47,43 @@ type recentInstantRing struct {
 	at    [recentInstants]int64 // ms; 0: none
 	value [recentInstants]telemetry.Fixed
 	valid uint8 // bit i: value i is valid
+	text  uint8 // bit i: value i is no number, but the hash of a text (algorithm 2)
 	next  uint8
 }
 
-func (r *recentInstantRing) add(at int64, value telemetry.Fixed, valid bool) {
+func (r *recentInstantRing) add(at int64, v sentValue, valid bool) {
 	bit := uint8(1) << r.next
-	r.at[r.next], r.value[r.next] = at, value
+	r.at[r.next], r.value[r.next] = at, v.fixed
 	r.valid &^= bit
 	if valid {
 		r.valid |= bit
 	}
+	r.text &^= bit
+	if v.isText {
+		r.text |= bit
+	}
 	r.next = (r.next + 1) % recentInstants
+}
+
+// A sentValue is a value of a factor as its device sent it.
+type sentValue struct {
+	fixed  telemetry.Fixed // of a text: its hash
+	isText bool            // it is no number
+	text   []byte          // nil when it is no longer held
+}
+
+func sentText(text []byte) sentValue {
+	return sentValue{telemetry.Fixed(hash(hashSeed, text)), true, text}
+}
+
+func (v sentValue) same(w sentValue) bool { return v.fixed == w.fixed && v.isText == w.isText }
+
+func (v sentValue) String() string {
+	switch {
+	case !v.isText:
+		return v.fixed.String()
+	case v.text == nil:
+		return "a text"
+	}
+	return strconv.Quote(printable(v.text))
 }

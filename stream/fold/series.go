@@ -143,7 +143,11 @@ func (s *State) instant(d *device, o *observation) {
 		return
 	}
 	value, numeric := o.fixed(hj212.Rtd)
-	if numeric && s.instantAgain(d, o, value) {
+	got := sentValue{fixed: value}
+	if !numeric {
+		got = sentText(v.Text)
+	}
+	if (numeric || s.algorithm >= 2) && s.instantAgain(d, o, got) {
 		return
 	}
 	l := s.out.series("instant", "", d, o.series, "")
@@ -217,24 +221,28 @@ func (s *State) endObserved(l line, o *observation, valid bool, at int64) {
 }
 
 // instantAgain reports a real-time value whose time the series has had already.
-func (s *State) instantAgain(d *device, o *observation, value telemetry.Fixed) bool {
+func (s *State) instantAgain(d *device, o *observation, v sentValue) bool {
 	ring := &o.series.instants
 	for i, at := range ring.at {
 		if at == o.at {
-			s.again(d, o, ring.value[i] == value, ring.value[i], value)
+			s.again(d, o, sentValue{fixed: ring.value[i], isText: ring.text>>i&1 != 0}, v)
 			return true
 		}
 	}
-	ring.add(o.at, value, o.valid)
+	ring.add(o.at, v, o.valid)
 	return false
 }
 
 // again takes data for a time that is filled: the same is a duplicate, another value a conflict. Neither changes anything.
-func (s *State) again(d *device, o *observation, same bool, had, got telemetry.Fixed) {
-	if same {
+func (s *State) again(d *device, o *observation, had, got sentValue) {
+	if had.same(got) {
 		o.record.same++
 		return
 	}
+	s.conflict(d, o, had, got)
+}
+
+func (s *State) conflict(d *device, o *observation, had, got sentValue) {
 	s.find(d, telemetry.Finding{Kind: telemetry.FindingConflict, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1,
 		Detail: fmt.Sprintf("%s is recorded for this time, %s came later; ignored", had, got)})
 }
@@ -295,7 +303,11 @@ func (s *State) minuteRecord(d *device, o *observation) {
 			return
 		}
 		if mark.Flags&window.FromRecord != 0 {
-			s.again(d, o, had == v, had.Mean, avg)
+			if had == v {
+				o.record.same++
+			} else {
+				s.conflict(d, o, sentValue{fixed: had.Mean}, sentValue{fixed: avg})
+			}
 			return
 		}
 	}

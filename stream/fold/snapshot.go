@@ -8,8 +8,12 @@ import (
 	"outfall/rules"
 )
 
-// snapshotVersion changes with the form below. A snapshot of another version is not read: the state is rebuilt from the journal.
-const snapshotVersion = 3
+// snapshotVersion changes with the form below. A snapshot of another version is not read: the state is rebuilt from the journal. The one
+// before, 3, has no algorithm, which is 1, and no texts among the real-time values; it is read too.
+const (
+	snapshotVersion = 4
+	formBefore      = 3
+)
 
 // AppendTo appends the state in a form that Read takes back. The state goes on exactly as if it had never been written.
 func (s *State) AppendTo(dst []byte) []byte {
@@ -25,6 +29,7 @@ func (s *State) AppendTo(dst []byte) []byte {
 func (e *encoder) header(s *State) {
 	e.uint(snapshotVersion)
 	e.int(int64(s.partition))
+	e.uint(uint64(s.algorithm))
 	e.int(s.clock)
 	e.int(s.alarmAt)
 	e.int(s.stats.Frames)
@@ -73,6 +78,7 @@ func (e *encoder) bool(v bool) {
 // A decoder reads what encoder wrote. After the first fault every read gives zero and err says what was wrong.
 type decoder struct {
 	b    []byte
+	form uint64 // snapshotVersion or formBefore
 	err  error
 	lens [8]int // scratch of texts
 }

@@ -117,13 +117,13 @@ func (e *encoder) sum(t *window.Total) {
 
 // instants writes them oldest first.
 func (e *encoder) instants(r *recentInstantRing) {
-	valid := bits.RotateLeft8(r.valid, -int(r.next))
+	valid, text := bits.RotateLeft8(r.valid, -int(r.next)), bits.RotateLeft8(r.text, -int(r.next))
 	if *r == (recentInstantRing{}) {
 		e.bool(false)
 		return
 	}
 	e.bool(true)
-	e.b = append(e.b, valid)
+	e.b = append(e.b, valid, text)
 	var at, value [recentInstants]int64
 	for i := range at {
 		k := (int(r.next) + i) % recentInstants
@@ -301,11 +301,17 @@ func (d *decoder) instants(r *recentInstantRing) {
 	if !d.bool() {
 		return
 	}
-	valid := d.take(1)
+	if valid := d.take(1); d.err == nil {
+		r.valid = valid[0]
+	}
+	if d.form != formBefore {
+		if text := d.take(1); d.err == nil {
+			r.text = text[0]
+		}
+	}
 	if d.err != nil {
 		return
 	}
-	r.valid = valid[0]
 	var at, value [recentInstants]int64
 	b, err := window.ReadColumn(d.b, at[:])
 	if err == nil {

@@ -30,6 +30,7 @@ const (
 type State struct {
 	partition int32
 	clock     int64 // log clock, ms since 1970; 0 before the first tick
+	algorithm int   // in force, see Algorithms
 	rules     *rules.RuleSet
 	devices   map[string]*device
 	list      []*device // all of them, in the order of their making; only ever appended to
@@ -65,7 +66,7 @@ type Stats struct {
 
 // New makes the empty state of a partition.
 func New(partition int32) *State {
-	return &State{partition: partition, devices: map[string]*device{}, names: map[string]*name{}}
+	return &State{partition: partition, algorithm: 1, devices: map[string]*device{}, names: map[string]*name{}}
 }
 
 // Clock is the log clock: the time of the greatest tick folded; zero before the first.
@@ -104,6 +105,11 @@ func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
 	case telemetry.KindRules:
 		if rs, err := rules.ParseRuleSet(e.Value); err == nil {
 			s.setRules(rs)
+		}
+		return
+	case telemetry.KindVersion:
+		if v, err := parseVersion(e.Value); err == nil {
+			s.algorithm = v
 		}
 		return
 	case telemetry.KindRegistry:
