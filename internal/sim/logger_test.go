@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -148,9 +147,14 @@ func (s *script) instant(due time.Duration) {
 	case 2:
 		at = at.Add(time.Duration(40+s.rng.IntN(20)) * time.Minute) // beyond any step of the gateway's clock
 	}
-	cp := fmt.Sprintf("DataTime=%s;%s-Rtd=%s,%[2]s-Flag=%[4]s", hj212.AppendTime(nil, at), instantFactor, value, flag)
-	u := s.add(due, "2011", cp)
+	cp := func(value string) string {
+		return fmt.Sprintf("DataTime=%s;%s-Rtd=%s,%[2]s-Flag=%[4]s", hj212.AppendTime(nil, at), instantFactor, value, flag)
+	}
+	u := s.add(due, "2011", cp(value))
 	u.twice = s.rng.IntN(20) == 0
+	if s.rng.IntN(12) == 0 { // a contradiction, by a number or none
+		s.add(due+time.Duration(s.rng.IntN(8000))*time.Millisecond, "2011", cp([]string{"null", "5.5", "--"}[s.rng.IntN(3)]))
+	}
 }
 
 func (s *script) add(due time.Duration, cn, cp string) *upload {
@@ -366,11 +370,7 @@ func attack(ctx context.Context, w *world, rng *rand.Rand, sample []byte) {
 			for range rng.IntN(4) {
 				b[rng.IntN(len(b))] = byte(rng.Uint32())
 			}
-			// The standard's CRC passes one in 500 of these. To everybody it is then the device's own, contradictory data; those of
-			// the loggers are ones that the model knows.
-			if _, _, err := (hj212.Framer{}).Next(b, true); err == nil && !bytes.Equal(b, sample) {
-				continue
-			}
+			// The standard's CRC passes one in 500 of these: to everybody it is then the device's own, contradictory data.
 		}
 		_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
 		if _, err := conn.Write(b); err != nil {

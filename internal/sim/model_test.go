@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,88 +13,124 @@ import (
 )
 
 // A value is what a minute record says, in millionths.
-type value struct{ low, avg, high int64 }
+type value struct{ low, avg, high telemetry.Fixed }
 
 // A model is what the windows must be, worked out the slow way from the journal's frames.
 type model struct {
 	minutes  map[string]map[int64]value // by series tags, then by minute since 1970: the first that was taken
 	instants map[string]string          // key in the database -> beginning of the fields
+	taken    map[string][]time.Time     // by series tags: times of real-time values, the newest recentInstants
+	contents map[string][]string        // by device: its newest frames' CN and CP, recentFrames
+	texts    bool                       // algorithm 2: real-time text is recorded for its time
 }
 
 const (
 	ahead   = 10 * time.Minute // of the clock guard
 	horizon = 72 * time.Hour
+
+	recentInstants = 8
+	recentFrames   = 64
 )
 
 func newModel() *model {
-	return &model{minutes: map[string]map[int64]value{}, instants: map[string]string{}}
+	return &model{minutes: map[string]map[int64]value{}, instants: map[string]string{}, taken: map[string][]time.Time{}, contents: map[string][]string{}}
 }
 
-// take reads one frame of a device. What it does not understand it does not count.
+// take reads one frame of a device. What it does not understand, as what an attacker has changed, it does not count.
 func (m *model) take(r *kgo.Record) error {
 	f, _, err := hj212.Framer{}.Next(r.Value, true)
 	if err != nil {
 		return err
 	}
 	var msg hj212.Message
-	if err := msg.Parse(f.Data); err != nil {
-		return err
-	}
-	at, err := time.ParseInLocation("20060102150405", string(msg.DataTime), telemetry.China)
-	if err != nil {
-		return err
-	}
-	received := r.Timestamp.Truncate(time.Millisecond)
-	if at.After(received.Add(ahead)) || at.Before(received.Add(-horizon)) {
+	if msg.Parse(f.Data) != nil || !slices.Contains([]string{"2011", "2051", "2061", "2031"}, string(msg.CN)) || len(msg.Groups) == 0 {
 		return nil
 	}
-	for _, g := range msg.Groups {
-		tags := fmt.Sprintf("factor=%s,mn=%s,outlet=%s", g.Code, r.Key, outletOf(string(r.Key)))
+	mn := string(r.Key)
+	content := fmt.Sprintf("%s %s", msg.CN, msg.CP)
+	if slices.Contains(m.contents[mn], content) {
+		return nil
+	}
+	received := r.Timestamp.Truncate(time.Millisecond)
+	at, ok := hj212.ParseTime(msg.DataTime)
+	if !ok || at.After(received.Add(ahead)) || at.Before(received.Add(-horizon)) {
+		return nil
+	}
+	m.contents[mn] = newest(append(m.contents[mn], content), recentFrames)
+	for i := range msg.Groups {
+		g := &msg.Groups[i]
+		tags := fmt.Sprintf("factor=%s,mn=%s,outlet=%s", g.Code, mn, outletOf(mn))
 		switch string(msg.CN) {
 		case "2011":
-			key := fmt.Sprintf("instant,%s %d", tags, at.UnixNano())
-			if _, had := m.instants[key]; !had {
-				m.instants[key] = instantFields(string(g.Values[hj212.Rtd].Text), string(g.Flag))
-			}
+			m.instant(tags, at, g)
 		case "2051":
-			if m.minutes[tags] == nil {
-				m.minutes[tags] = map[int64]value{}
-			}
-			minute := at.Unix() / 60
-			if _, filled := m.minutes[tags][minute]; !filled {
-				m.minutes[tags][minute] = value{millionths(g.Values[hj212.Min].Text), millionths(g.Values[hj212.Avg].Text), millionths(g.Values[hj212.Max].Text)}
-			}
+			m.minute(tags, at, g)
 		}
 	}
 	return nil
 }
 
+func newest[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
+
+// instant takes a real-time value: the first of a time, as far as the newest times reach. Text replaces all in algorithm 1.
+func (m *model) instant(tags string, at time.Time, g *hj212.Group) {
+	v := &g.Values[hj212.Rtd]
+	if v.Text == nil {
+		return
+	}
+	number, numeric := millionths(v)
+	fields := fmt.Sprintf("value=%v,valid=%v", number, string(g.Flag) == "N" || len(g.Flag) == 0)
+	if !numeric {
+		fields = `text="`
+		if string(v.Text) == "null" {
+			fields = `text="null",valid=false`
+		}
+	}
+	if numeric || m.texts {
+		if slices.ContainsFunc(m.taken[tags], at.Equal) {
+			return
+		}
+		m.taken[tags] = newest(append(m.taken[tags], at), recentInstants)
+	}
+	m.instants[fmt.Sprintf("instant,%s %d", tags, at.UnixNano())] = fields
+}
+
+// minute takes a valid record: the first of a minute.
+func (m *model) minute(tags string, at time.Time, g *hj212.Group) {
+	avg, numeric := millionths(&g.Values[hj212.Avg])
+	if !numeric || string(g.Flag) != "N" && len(g.Flag) > 0 {
+		return
+	}
+	if m.minutes[tags] == nil {
+		m.minutes[tags] = map[int64]value{}
+	}
+	v := value{avg, avg, avg}
+	if low, ok := millionths(&g.Values[hj212.Min]); ok {
+		v.low = low
+	}
+	if high, ok := millionths(&g.Values[hj212.Max]); ok {
+		v.high = high
+	}
+	minute := at.Unix() / 60
+	if _, filled := m.minutes[tags][minute]; !filled {
+		m.minutes[tags][minute] = v
+	}
+}
+
+// millionths reads a value; ok is false for one that is not there, or is no number.
+func millionths(v *hj212.Value) (n telemetry.Fixed, ok bool) {
+	if v.Text == nil || !v.Numeric {
+		return 0, false
+	}
+	return telemetry.FixedFromDecimal(v.Num.Mant, int8(v.Num.Exp))
+}
+
 func outletOf(mn string) string { return "W" + mn[len(mn)-2:] }
-
-// instantFields are the fields of a real-time value: as sent, valid only with the mark N.
-func instantFields(text, flag string) string {
-	if text == "null" {
-		return `text="null",valid=false`
-	}
-	whole, fraction, _ := strings.Cut(text, ".")
-	if fraction = strings.TrimRight(fraction, "0"); fraction != "" {
-		whole += "." + fraction
-	}
-	return fmt.Sprintf("value=%s,valid=%v", whole, flag == "N")
-}
-
-// millionths reads a number with one decimal.
-func millionths(text []byte) int64 {
-	var whole, tenth int64
-	if _, err := fmt.Sscanf(string(text), "%d.%d", &whole, &tenth); err != nil {
-		return -1
-	}
-	return whole*1_000_000 + tenth*100_000
-}
 
 // mean is the slow mean of the minutes [from, to): low, mean rounded half to even, high and count, as fields of a point.
 func mean(minutes map[int64]value, from, to int64) (fields string, n int64) {
-	var sum, low, high int64
+	var sum int64
+	var low, high telemetry.Fixed
 	for minute, v := range minutes {
 		if minute < from || minute >= to {
 			continue
@@ -104,7 +141,7 @@ func mean(minutes map[int64]value, from, to int64) (fields string, n int64) {
 		if n == 0 || v.high > high {
 			high = v.high
 		}
-		sum += v.avg
+		sum += int64(v.avg)
 		n++
 	}
 	if n == 0 {
@@ -114,7 +151,7 @@ func mean(minutes map[int64]value, from, to int64) (fields string, n int64) {
 	if 2*r > n || 2*r == n && q%2 == 1 {
 		q++
 	}
-	return fmt.Sprintf("avg=%v,min=%v,max=%v,count=%di,", telemetry.Fixed(q), telemetry.Fixed(low), telemetry.Fixed(high), n), n
+	return fmt.Sprintf("avg=%v,min=%v,max=%v,count=%di,", telemetry.Fixed(q), low, high, n), n
 }
 
 // checkWindows: minutes, hours and days in InfluxDB are the slow model's, late data in them, and no value that was sent is missing or
@@ -122,8 +159,13 @@ func mean(minutes map[int64]value, from, to int64) (fields string, n int64) {
 func (w *world) checkWindows(s *story, folded []int64) {
 	m := newModel()
 	for p, records := range s.journal {
+		m.texts = false // until the first owner's version entry
 		for _, r := range records {
-			if header(r, telemetry.HeaderKind) == telemetry.KindFrame.String() && r.Offset < folded[p] {
+			switch {
+			case r.Offset >= folded[p]:
+			case header(r, telemetry.HeaderKind) == telemetry.KindVersion.String():
+				m.texts = true
+			case header(r, telemetry.HeaderKind) == telemetry.KindFrame.String():
 				if err := m.take(r); err != nil {
 					w.fail("the journal's frame at %d is none: %v", r.Offset, err)
 				}
