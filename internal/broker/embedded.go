@@ -53,6 +53,11 @@ type Embedded struct {
 // for a second one the error names the first one's process id. The caller must Close it. It owns a goroutine that applies the
 // retention, beside the broker's own; what the journal drops goes to dir/archive first.
 func StartEmbedded(dir string, c Config) (*Embedded, error) {
+	return startEmbedded(dir, c, trimInterval)
+}
+
+// startEmbedded is StartEmbedded with the retention applied each trimEvery.
+func startEmbedded(dir string, c Config, trimEvery time.Duration) (*Embedded, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -96,7 +101,7 @@ func StartEmbedded(dir string, c Config) (*Embedded, error) {
 	}
 	trimming, stop := context.WithCancel(context.Background())
 	e.stop = stop
-	go e.trim(trimming)
+	go e.trim(trimming, trimEvery)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("topics of the embedded broker on %s: %w", dir, err), e.Close())
 	}
@@ -140,9 +145,9 @@ func (e *Embedded) Close() error {
 	return e.err
 }
 
-func (e *Embedded) trim(ctx context.Context) {
+func (e *Embedded) trim(ctx context.Context, every time.Duration) {
 	defer close(e.trimmed)
-	tick := time.NewTicker(trimInterval)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
