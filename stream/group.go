@@ -20,7 +20,7 @@ const (
 )
 
 // outputTopics is the number of topics, of which some are for outputs.
-const outputTopics = int(telemetry.TopicRegistry) + 1
+const outputTopics = int(telemetry.TopicActions) + 1
 
 // An outputPiece is memory of outputs: records, and what they point to.
 type outputPiece struct {

@@ -153,7 +153,7 @@ func TestOutputGroup(t *testing.T) {
 	if n := len(telemetry.Topics()); n != outputTopics {
 		t.Fatalf("%d topics, want %d", n, outputTopics)
 	}
-	names := strings.Fields("a b c d e f g h")
+	names := strings.Fields("a b c d e f g h i")
 	free := make(chan *outputPiece, 2)
 	whole, part := newOutputGroup(nil, free), newOutputGroup(names, free)
 	n := int64(0)
@@ -195,7 +195,7 @@ func TestOutputGroup(t *testing.T) {
 
 // In steady state an output allocates nothing.
 func TestOutputGroupAllocates(t *testing.T) {
-	g := newOutputGroup(strings.Fields("a b c d e f g h"), make(chan *outputPiece, 4))
+	g := newOutputGroup(strings.Fields("a b c d e f g h i"), make(chan *outputPiece, 4))
 	o := telemetry.Output{Topic: telemetry.TopicPoints, MN: bedMN(0), Value: make([]byte, 700)}
 	fill := func() {
 		for range 500 {
