@@ -47,10 +47,11 @@ type device struct {
 	slots   integrity.Slots
 	hours   window.Marks // completeness of hours
 	days    window.Marks
-	series  []*series // sorted by key
-	order   []*series // those of the newest frame's groups: the next has mostly the same ones
-	dirty   bool      // a closed window changed: publish it at the next tick
-	quality uint32    // odd forms reported on qualityDay
+	series  []series // sorted by key
+	rings   window.Rings
+	order   []uint8 // places in series of the newest frame's groups: the next has mostly the same ones
+	dirty   bool    // a closed window changed: publish it at the next tick
+	quality uint32  // odd forms reported on qualityDay
 	qualDay int64
 
 	firstSlot int64 // index of the first slot that was not closed when the device's slots began; see State.nextSlot
@@ -123,8 +124,8 @@ func (s *State) register(d *device, reg telemetry.Device) {
 		d.firstSlot = s.nowMs() / 60_000 / d.interval()
 	}
 	if from != to {
-		for _, sr := range d.series {
-			sr.newSlots(from, to)
+		for i := range d.series {
+			d.newSlots(&d.series[i], from, to)
 		}
 		d.openFrom = never
 	}
@@ -140,9 +141,9 @@ func kept(reg telemetry.Device) telemetry.Device {
 }
 
 // newSlots starts the rings that count in slots afresh for slots of another length; the newest slot published stays where it is in time.
-func (sr *series) newSlots(from, to int64) {
-	sr.hist.ClearMinutes()
-	sr.open, sr.openHead, sr.late = sr.open[:0], noSlot, span{}
+func (d *device) newSlots(sr *series, from, to int64) {
+	d.hist(sr).ClearMinutes()
+	sr.open, sr.older, sr.now, sr.late = sr.open[:0], 0, openSlot{slot: noSlot}, span{}
 	if sr.lastSlot != noSlot {
 		sr.lastSlot = sr.lastSlot * from / to
 	}
@@ -219,9 +220,9 @@ func (s *State) nextDeadline(d *device) int64 {
 // findOpen finds the earliest open slot.
 func (d *device) findOpen() {
 	d.openFrom, d.openStale = never, false
-	for _, sr := range d.series {
-		if len(sr.open) > 0 {
-			d.openFrom = min(d.openFrom, sr.open[0].slot)
+	for i := range d.series {
+		if c := d.series[i].firstOpen(); c != nil {
+			d.openFrom = min(d.openFrom, c.slot)
 		}
 	}
 }
@@ -229,9 +230,12 @@ func (d *device) findOpen() {
 // openAlarms is the number of the device's alarms that are raised and not cleared.
 func (d *device) openAlarms() int {
 	n := 0
-	for _, sr := range d.series {
-		for i := range sr.bindings {
-			if sr.bindings[i].m.Open {
+	for i := range d.series {
+		if d.series[i].judges == 0 {
+			continue
+		}
+		for k := range d.series[i].bindings {
+			if d.series[i].bindings[k].m.Open {
 				n++
 			}
 		}

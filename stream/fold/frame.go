@@ -106,6 +106,9 @@ func commandName(cn []byte) string {
 func (s *State) groups(d *device, m *hj212.Message, received int64) (all, news bool) {
 	all = true
 	take := taker(m.CN)
+	if len(m.Groups) > len(d.order) {
+		d.expect(len(m.Groups))
+	}
 	legacy := d.legacyMarks(m)
 	var (
 		last  []byte // DataTime of the groups before

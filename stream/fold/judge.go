@@ -15,17 +15,18 @@ import (
 // A binding is one rule at work on one series: its machine, and the alarm that is open or was last.
 type binding struct {
 	rule   *rules.Rule
-	index  int // of rule in the rule set
+	index  int32 // of rule in the rule set
+	kind   kind  // of the windows that rule judges
 	m      rules.Machine
-	last   int64 // end of the newest window judged, ms; 0: none
-	alarm  openAlarm
+	last   int64      // end of the newest window judged, ms; 0: none
+	alarm  *openAlarm // nil: none yet. What it points to never changes.
 	before beforeNewest
 }
 
 // beforeNewest is where a binding stood before its newest window, so that a correction of that window can be judged in its place.
 type beforeNewest struct {
 	m     rules.Machine
-	alarm openAlarm
+	alarm *openAlarm
 }
 
 // An openAlarm is what later events of an alarm repeat: where it began, and its worst window.
@@ -52,18 +53,19 @@ type judged struct {
 // rebind makes the bindings of every series of d anew after a change of rules or registry. An alarm goes on when its rule is still there
 // unchanged; otherwise it is cleared.
 func (s *State) rebind(d *device) {
-	for _, sr := range d.series {
-		s.bind(d, sr)
+	for i := range d.series {
+		s.bind(d, &d.series[i])
 	}
 }
 
 func (s *State) bind(d *device, sr *series) {
 	old := sr.bindings
-	sr.bindings = nil
+	sr.bindings, sr.judges = nil, 0
 	if d.known {
 		for i := range s.ruleList() {
 			if r := &s.rules.Rules[i]; r.Factor == sr.factor && r.Applies(&d.reg) {
-				sr.bindings = append(sr.bindings, binding{rule: r.At(&d.reg), index: i})
+				rule := r.At(&d.reg)
+				sr.bindings = append(sr.bindings, binding{rule: rule, index: int32(i), kind: kindOf(rule.Statistic)})
 			}
 		}
 	}
@@ -76,10 +78,12 @@ func (s *State) bind(d *device, sr *series) {
 			s.clearAlarm(d, sr, &old[i])
 		}
 	}
-	if sameRules(old, sr.bindings) {
-		return
+	for i := range sr.bindings {
+		sr.judges |= 1 << sr.bindings[i].kind
 	}
-	sr.hist.ClearRules() // the bits name rules by their place
+	if !sameRules(old, sr.bindings) {
+		d.hist(sr).ClearRules() // the bits name rules by their place
+	}
 }
 
 // sameRules reports whether two lists hold the same rules in the same order.
@@ -100,14 +104,16 @@ func sameRule(bs []binding, r *rules.Rule) *binding {
 // judge puts a window before every rule of its statistic. Windows of a rule are judged in the order of their end: the machine counts
 // consecutive ones. The newest window, when it comes again corrected, is judged in its own place; one that comes after newer ones were
 // judged is judged by itself, see judgeLate.
-func (s *State) judge(d *device, sr *series, stat telemetry.Statistic, w judged) {
-	for i := range sr.bindings {
-		if sr.bindings[i].rule.Statistic == stat {
-			s.judgeBy(d, sr, i, stat, w)
+func (s *State) judge(d *device, sr *series, k kind, w judged) {
+	if sr.judges>>k&1 != 0 {
+		for i := range sr.bindings {
+			if sr.bindings[i].kind == k {
+				s.judgeBy(d, sr, i, w)
+			}
 		}
 	}
-	if w.mark != nil && w.mark.Rev > 0 && (stat == telemetry.StatHour || stat == telemetry.StatDay) {
-		s.judgeGuarded(d, sr, stat, w)
+	if w.mark != nil && w.mark.Rev > 0 && (k == kindHour || k == kindDay) {
+		s.judgeGuarded(d, sr, k, w)
 	}
 	if s.shown.w.measure.N != 0 {
 		s.shown = shown{}
@@ -115,7 +121,7 @@ func (s *State) judge(d *device, sr *series, stat telemetry.Statistic, w judged)
 }
 
 // judgeBy puts a window before the series' i-th rule.
-func (s *State) judgeBy(d *device, sr *series, i int, stat telemetry.Statistic, w judged) {
+func (s *State) judgeBy(d *device, sr *series, i int, w judged) {
 	b := &sr.bindings[i]
 	v, ok := s.verdict(d, b.rule, w)
 	if !ok {
@@ -132,7 +138,7 @@ func (s *State) judgeBy(d *device, sr *series, i int, stat telemetry.Statistic, 
 	case w.end == b.last:
 		s.judgeAgain(d, sr, b, v, w)
 		b.noteJudged(i, v, w)
-	case stat == telemetry.StatInstant:
+	case b.kind == kindInstant:
 		s.judgeLateInstant(d, sr, b, v, w)
 	case w.mark != nil:
 		s.judgeLate(d, sr, i, v, w)
@@ -148,7 +154,7 @@ func (s *State) verdict(d *device, r *rules.Rule, w judged) (v rules.Verdict, ok
 func (s *State) windowOf(d *device, r *rules.Rule, w judged) rules.Window {
 	at := rules.Window{Start: w.start, Measure: w.measure, Valid: w.valid, Due: w.due, Device: &d.reg}
 	if r.When != nil {
-		at.Others = others{d, r.Statistic, w.start}
+		at.Others = others{d, kindOf(r.Statistic), w.start}
 	}
 	return at
 }
@@ -156,7 +162,7 @@ func (s *State) windowOf(d *device, r *rules.Rule, w judged) rules.Window {
 // others are the means of a device's factors over one hour or day.
 type others struct {
 	d     *device
-	stat  telemetry.Statistic
+	kind  kind
 	start int64
 }
 
@@ -166,25 +172,26 @@ func (o others) Mean(factor string) (rules.Measure, bool) {
 	if !found {
 		return rules.Measure{}, false
 	}
-	at := placeOf(o.d, o.d.series[i], o.stat, o.start)
+	at := placeOf(o.d, &o.d.series[i], o.kind, o.start)
 	t, mark := at.window(0)
 	return rules.Measure{Sum: t.Sum, N: int64(t.N)}, mark != nil && t.N > 0
 }
 
 // judgeGuarded judges again the windows of other series whose rules asked for the mean that has just been revised.
-func (s *State) judgeGuarded(d *device, revised *series, stat telemetry.Statistic, w judged) {
-	for _, sr := range d.series {
+func (s *State) judgeGuarded(d *device, revised *series, k kind, w judged) {
+	for n := range d.series {
+		sr := &d.series[n]
 		for i := range sr.bindings {
 			r := sr.bindings[i].rule
-			if sr == revised || r.Statistic != stat || r.When == nil || !slices.Contains(r.When.Factors(), revised.factor) {
+			if sr == revised || sr.bindings[i].kind != k || r.When == nil || !slices.Contains(r.When.Factors(), revised.factor) {
 				continue
 			}
-			at := placeOf(d, sr, stat, w.start)
+			at := placeOf(d, sr, k, w.start)
 			t, mark := at.window(0)
 			if mark == nil || mark.Flags&(window.Emitted|window.Dirty) != window.Emitted {
 				continue // not published yet, or about to be again: it is judged then
 			}
-			s.judgeBy(d, sr, i, stat, judged{start: w.start, end: w.end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: at.due, mark: mark})
+			s.judgeBy(d, sr, i, judged{start: w.start, end: w.end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: at.due, mark: mark})
 		}
 	}
 }
@@ -223,13 +230,15 @@ func (s *State) judgeAgain(d *device, sr *series, b *binding, v rules.Verdict, w
 	switch b.m.Next(b.rule, v) {
 	case rules.StepRaise:
 		b.alarm = s.newAlarm(d, sr, b.rule, v, w)
-		b.alarm.level = b.m.Level()
+		b.alarm.level = b.m.Level() // nobody else has it yet
 	case rules.StepUpdate:
-		b.alarm.show(v, w)
+		b.show(v, w)
 		b.alarm.level = b.m.Level()
 	}
 	if wasOpen && b.m.Open { // the same alarm, even when the rule set's name for it has changed
-		b.alarm.id, b.alarm.ruleSet, b.alarm.raisedAt = was.id, was.ruleSet, was.raisedAt
+		same := *b.alarm
+		same.id, same.ruleSet, same.raisedAt = was.id, was.ruleSet, was.raisedAt
+		b.alarm = &same
 	}
 	switch {
 	case wasOpen && !b.m.Open:
@@ -237,16 +246,18 @@ func (s *State) judgeAgain(d *device, sr *series, b *binding, v rules.Verdict, w
 		s.clearAlarm(d, sr, b)
 	case b.m.Open && !wasOpen:
 		d.statusDirty = true
-		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmRaised, nil)
-	case b.m.Open && b.alarm != was:
+		s.alarmEvent(d, sr, b.rule, b.alarm, telemetry.AlarmRaised, nil)
+	case b.m.Open && *b.alarm != *was:
 		d.statusDirty = true
-		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmUpdated, nil)
+		s.alarmEvent(d, sr, b.rule, b.alarm, telemetry.AlarmUpdated, nil)
 	}
 }
 
 // show makes w the worst window of the alarm.
-func (a *openAlarm) show(v rules.Verdict, w judged) {
+func (b *binding) show(v rules.Verdict, w judged) {
+	a := *b.alarm
 	a.start, a.end, a.value, a.kind = w.start, w.end, w.measure.Value(), v.Kind
+	b.alarm = &a
 }
 
 func (s *State) step(d *device, sr *series, b *binding, step rules.Step, v rules.Verdict, w judged) {
@@ -254,12 +265,12 @@ func (s *State) step(d *device, sr *series, b *binding, step rules.Step, v rules
 	switch step {
 	case rules.StepRaise:
 		b.alarm = s.newAlarm(d, sr, b.rule, v, w)
-		b.alarm.level = b.m.Level()
-		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmRaised, nil)
+		b.alarm.level = b.m.Level() // nobody else has it yet
+		s.alarmEvent(d, sr, b.rule, b.alarm, telemetry.AlarmRaised, nil)
 	case rules.StepUpdate:
-		b.alarm.show(v, w)
+		b.show(v, w)
 		b.alarm.level = b.m.Level()
-		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmUpdated, nil)
+		s.alarmEvent(d, sr, b.rule, b.alarm, telemetry.AlarmUpdated, nil)
 	case rules.StepClear:
 		s.clearAlarm(d, sr, b)
 	}
@@ -267,10 +278,10 @@ func (s *State) step(d *device, sr *series, b *binding, step rules.Step, v rules
 
 func (s *State) clearAlarm(d *device, sr *series, b *binding) {
 	d.statusDirty = true
-	s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
+	s.alarmEvent(d, sr, b.rule, b.alarm, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
 }
 
-func (s *State) newAlarm(d *device, sr *series, r *rules.Rule, v rules.Verdict, w judged) openAlarm {
+func (s *State) newAlarm(d *device, sr *series, r *rules.Rule, v rules.Verdict, w judged) *openAlarm {
 	h := sha256.New()
 	for _, part := range []string{d.mn, sr.factor, r.ID, s.rules.Hash, strconv.FormatInt(w.start, 10)} {
 		h.Write([]byte(part))
@@ -279,7 +290,7 @@ func (s *State) newAlarm(d *device, sr *series, r *rules.Rule, v rules.Verdict, 
 	if r.Explained() {
 		s.shown = shown{v, w}
 	}
-	return openAlarm{id: hex.EncodeToString(h.Sum(nil)[:8]), ruleSet: s.rules.Hash, raisedAt: s.nowMs(), first: w.start, start: w.start, end: w.end,
+	return &openAlarm{id: hex.EncodeToString(h.Sum(nil)[:8]), ruleSet: s.rules.Hash, raisedAt: s.nowMs(), first: w.start, start: w.start, end: w.end,
 		value: w.measure.Value(), level: v.Level, kind: v.Kind}
 }
 

@@ -22,7 +22,7 @@ func (s *State) judgeLate(d *device, sr *series, rule int, v rules.Verdict, w ju
 	switch had := w.mark.Alarmed&bit != 0; {
 	case had && v.Crossed:
 		a := s.newAlarm(d, sr, b.rule, v, w)
-		s.alarmEvent(d, sr, b.rule, &a, telemetry.AlarmUpdated, msTimePtr(s.nowMs()))
+		s.alarmEvent(d, sr, b.rule, a, telemetry.AlarmUpdated, msTimePtr(s.nowMs()))
 	case had:
 		w.mark.Alarmed &^= bit
 		a := s.newAlarm(d, sr, b.rule, v, w)
@@ -30,12 +30,12 @@ func (s *State) judgeLate(d *device, sr *series, rule int, v rules.Verdict, w ju
 		if b.rule.High == nil {
 			a.kind = rules.KindLow
 		}
-		s.alarmEvent(d, sr, b.rule, &a, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
+		s.alarmEvent(d, sr, b.rule, a, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
 	case !v.Crossed:
 	case w.mark.Judged&bit != 0:
 		s.correctOpen(d, sr, b, v, w)
 	default:
-		if s.crossedBefore(d, sr, b.rule, w) {
+		if s.crossedBefore(d, sr, b, w) {
 			s.raiseLate(d, sr, rule, v, w)
 		}
 		s.judgeAfter(d, sr, rule, w)
@@ -45,8 +45,8 @@ func (s *State) judgeLate(d *device, sr *series, rule int, v rules.Verdict, w ju
 // correctOpen corrects the open alarm when it shows the window that came again.
 func (s *State) correctOpen(d *device, sr *series, b *binding, v rules.Verdict, w judged) {
 	if b.m.Open && b.alarm.end == w.end && b.alarm.value != w.measure.Value() {
-		b.alarm.show(v, w)
-		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmUpdated, nil)
+		b.show(v, w)
+		s.alarmEvent(d, sr, b.rule, b.alarm, telemetry.AlarmUpdated, nil)
 	}
 }
 
@@ -63,8 +63,8 @@ func (s *State) raiseLate(d *device, sr *series, rule int, v rules.Verdict, w ju
 
 func (s *State) raiseAndClear(d *device, sr *series, r *rules.Rule, v rules.Verdict, w judged) {
 	a := s.newAlarm(d, sr, r, v, w)
-	s.alarmEvent(d, sr, r, &a, telemetry.AlarmRaised, nil)
-	s.alarmEvent(d, sr, r, &a, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
+	s.alarmEvent(d, sr, r, a, telemetry.AlarmRaised, nil)
+	s.alarmEvent(d, sr, r, a, telemetry.AlarmCleared, msTimePtr(s.nowMs()))
 }
 
 // covered reports whether the open alarm began before w and is of its level; it then shows w if w is the worst.
@@ -75,8 +75,8 @@ func (s *State) covered(d *device, sr *series, b *binding, v rules.Verdict, w ju
 	value := w.measure.Value()
 	worse := v.Kind == rules.KindHigh && value > b.alarm.value || v.Kind == rules.KindLow && value < b.alarm.value
 	if v.Kind == b.alarm.kind && v.Level == b.alarm.level && worse {
-		b.alarm.show(v, w)
-		s.alarmEvent(d, sr, b.rule, &b.alarm, telemetry.AlarmUpdated, nil)
+		b.show(v, w)
+		s.alarmEvent(d, sr, b.rule, b.alarm, telemetry.AlarmUpdated, nil)
 	}
 	return true
 }
@@ -85,7 +85,7 @@ func (s *State) covered(d *device, sr *series, b *binding, v rules.Verdict, w ju
 // long enough when they came.
 func (s *State) judgeAfter(d *device, sr *series, rule int, w judged) {
 	b, bit := &sr.bindings[rule], uint8(1)<<rule
-	at := placeOf(d, sr, b.rule.Statistic, w.start)
+	at := placeOf(d, sr, b.kind, w.start)
 	for i := int64(1); i < int64(b.rule.RaiseAfter); i++ {
 		t, mark := at.window(i)
 		next := judged{start: w.start + i*at.size, end: w.start + (i+1)*at.size, mark: mark, due: at.due}
@@ -97,7 +97,7 @@ func (s *State) judgeAfter(d *device, sr *series, rule int, w judged) {
 		if !ok || !v.Crossed {
 			return
 		}
-		if s.crossedBefore(d, sr, b.rule, next) {
+		if s.crossedBefore(d, sr, b, next) {
 			s.raiseLate(d, sr, rule, v, next)
 		}
 	}
@@ -105,38 +105,38 @@ func (s *State) judgeAfter(d *device, sr *series, rule int, w judged) {
 
 // A place is where a tumbling window is kept.
 type place struct {
-	hist       *window.History
-	stat       telemetry.Statistic
+	hist       window.History
+	kind       kind
 	index, due int64
 	size       int64 // of a window, ms
 }
 
-func placeOf(d *device, sr *series, stat telemetry.Statistic, start int64) place {
-	switch stat {
-	case telemetry.StatMinute:
+func placeOf(d *device, sr *series, k kind, start int64) place {
+	switch k {
+	case kindMinute:
 		size := d.interval() * 60_000
-		return place{&sr.hist, stat, start / size, 1, size}
-	case telemetry.StatDay:
-		return place{&sr.hist, stat, dayOf(start / 60_000), 1440 / d.interval(), 24 * 3_600_000}
+		return place{d.hist(sr), k, start / size, 1, size}
+	case kindDay:
+		return place{d.hist(sr), k, dayOf(start / 60_000), 1440 / d.interval(), 24 * 3_600_000}
 	}
-	return place{&sr.hist, stat, start / 3_600_000, 60 / d.interval(), 3_600_000}
+	return place{d.hist(sr), k, start / 3_600_000, 60 / d.interval(), 3_600_000}
 }
 
 // window is the window so many behind the place's own, or before it; nil: there is none.
 func (p *place) window(behind int64) (window.Total, *window.Mark) {
-	switch p.stat {
-	case telemetry.StatMinute:
+	switch p.kind {
+	case kindMinute:
 		v, mark := p.hist.Minute(p.index + behind)
 		return v.Total(), mark
-	case telemetry.StatDay:
+	case kindDay:
 		return p.hist.Day(p.index + behind)
 	}
 	return p.hist.Hour(p.index + behind)
 }
 
 // crossedBefore reports whether the windows just before w crossed too, as many as the rule's persistence asks for.
-func (s *State) crossedBefore(d *device, sr *series, r *rules.Rule, w judged) bool {
-	at := placeOf(d, sr, r.Statistic, w.start)
+func (s *State) crossedBefore(d *device, sr *series, b *binding, w judged) bool {
+	r, at := b.rule, placeOf(d, sr, b.kind, w.start)
 	for i := int64(1); i < int64(r.RaiseAfter); i++ {
 		t, mark := at.window(-i)
 		if mark == nil {
@@ -157,17 +157,13 @@ func (s *State) judgeLateInstant(d *device, sr *series, b *binding, v rules.Verd
 	if !v.Crossed {
 		return
 	}
-	type seen struct {
-		at    int64
-		value telemetry.Fixed
-	}
-	var earlier []seen
-	for i, at := range sr.instants.at {
-		if sr.instants.valid>>i&1 == 1 && at < w.start {
-			earlier = append(earlier, seen{at, sr.instants.value[i]})
+	var earlier []recentInstant
+	for i, in := range sr.instants {
+		if sr.valid>>i&1 == 1 && in.at < w.start {
+			earlier = append(earlier, in)
 		}
 	}
-	slices.SortFunc(earlier, func(x, y seen) int { return int(y.at - x.at) })
+	slices.SortFunc(earlier, func(x, y recentInstant) int { return int(y.at - x.at) })
 	need := b.rule.RaiseAfter - 1
 	if len(earlier) < need {
 		return

@@ -20,25 +20,29 @@ type name struct {
 	known  bool   // in the factor table
 }
 
-// A series is one factor of one device.
+// A series is one factor of one device. Those of a device lie side by side, and hold what every frame looks at: with thousands of devices
+// each line of memory that a frame touches is one that the cache has not got.
 type series struct {
 	*name
-	column   int // its number in d.slots
-	hist     window.History
-	open     []openSlot // slots that wait for their record, earliest first
-	openHead int64      // the newest slot that has been open, noSlot before the first
-	lastSlot int64      // the newest slot published, noSlot before the first. Rolling means end with it.
-	late     span       // slots that came late since the last tick: rolling means that hold them change
-	instants recentInstantRing
-	oddDay   int64 // the day on which a finding about this series' values was last made
-	bindings []binding
+	*seldom
+	now      openSlot // the newest slot that has been open, with whether it is; its slot is noSlot before the first
+	lastSlot int64    // the newest slot published, noSlot before the first. Rolling means end with it.
+	latest   int64    // no real-time value that it remembers is of a later time, ms
+	valid    uint8    // bit i: seldom.instants[i] is valid
+	text     uint8    // bit i: it is no number, but the hash of a text (algorithm 2)
+	next     uint8    // place of the next one there
+	column   uint8    // its number in device.slots and device.rings
+	older    uint8    // number of seldom.open
+	judges   kindSet  // kinds of windows that its rules judge
 }
 
-// An openSlot is a minute slot whose record has not come and whose time has not passed: its real-time values so far.
-type openSlot struct {
-	slot   int64
-	total  window.Total
-	record bool // the device's own record came, and is invalid: real-time values do not stand in for it
+// seldom is the part of a series that frames in order only write to, or do not touch.
+type seldom struct {
+	instants [recentInstants]recentInstant // the newest real-time values
+	open     []openSlot                    // slots before series.now that wait for their record, earliest first
+	late     span                          // slots that came late since the last tick: rolling means that hold them change
+	oddDay   int64                         // the day on which a finding about this series' values was last made
+	bindings []binding
 }
 
 // A span is the slots [from, to); the zero value is none.
@@ -62,28 +66,34 @@ const (
 // seriesOf finds or makes the series of the wire code of a frame's n-th group. nil: the device has too many already, or the code is too
 // long.
 func (s *State) seriesOf(d *device, n int, code []byte, at int64) *series {
-	if n < len(d.order) && d.order[n].key == string(code) {
-		return d.order[n]
-	}
-	sr := s.findOrMake(d, code, at)
-	if n < maxSeries && sr != nil {
-		for len(d.order) <= n {
-			d.order = append(d.order, sr)
+	if n < len(d.order) {
+		if sr := &d.series[d.order[n]]; sr.key == string(code) {
+			return sr
 		}
-		d.order[n] = sr
 	}
-	return sr
+	i := s.findOrMake(d, code, at)
+	if i < 0 {
+		return nil
+	}
+	if n < maxSeries {
+		for len(d.order) <= n {
+			d.order = append(d.order, uint8(i))
+		}
+		d.order[n] = uint8(i)
+	}
+	return &d.series[i]
 }
 
-func (s *State) findOrMake(d *device, code []byte, at int64) *series {
+// findOrMake is the place of the series in d.series, -1: none.
+func (s *State) findOrMake(d *device, code []byte, at int64) int {
 	i, found := d.find(code)
 	if found {
-		return d.series[i]
+		return i
 	}
 	if f, known := telemetry.LookupFactor(string(code)); known && f.Code != string(code) { // one factor under its old and its new code is one series
 		code = []byte(f.Code)
 		if i, found = d.find(code); found {
-			return d.series[i]
+			return i
 		}
 	}
 	if len(d.series) >= maxSeries || len(code) > maxCode {
@@ -92,27 +102,43 @@ func (s *State) findOrMake(d *device, code []byte, at int64) *series {
 			s.find(d, telemetry.Finding{Kind: telemetry.FindingQuality, Start: msTimePtr(at), Count: 1,
 				Detail: fmt.Sprintf("a factor beyond %d, or a code beyond %d bytes: not taken", maxSeries, maxCode)})
 		}
-		return nil
+		return -1
 	}
 	name := s.nameOf(code)
-	sr := newSeries(name, d.slots.AddSeries())
+	d.rings.Add()
+	made := newSeries(name, new(seldom), d.slots.AddSeries())
 	if !name.known {
-		s.find(d, telemetry.Finding{Kind: telemetry.FindingUnknownCode, Factor: sr.factor, Start: msTimePtr(at), Count: 1,
+		s.find(d, telemetry.Finding{Kind: telemetry.FindingUnknownCode, Factor: name.factor, Start: msTimePtr(at), Count: 1,
 			Detail: "not in HJ 212-2017 annex B; kept under its own code"})
 	}
-	d.series = slices.Insert(d.series, i, sr)
-	s.bind(d, sr)
-	return sr
+	d.series = slices.Insert(d.series, i, made)
+	for k := range d.order {
+		if int(d.order[k]) >= i {
+			d.order[k]++
+		}
+	}
+	s.bind(d, &d.series[i])
+	return i
+}
+
+// expect makes room for the series of a frame with n groups.
+func (d *device) expect(n int) {
+	n = min(n, maxSeries)
+	d.rings.Expect(n)
+	d.series = slices.Grow(d.series, max(0, n-len(d.series)))
 }
 
 // find is the place of a key in d.series.
 func (d *device) find(key []byte) (i int, found bool) {
-	return slices.BinarySearchFunc(d.series, key, func(sr *series, c []byte) int { return cmpString(sr.key, c) })
+	return slices.BinarySearchFunc(d.series, key, func(sr series, c []byte) int { return cmpString(sr.key, c) })
 }
 
-func newSeries(n *name, column int) *series {
-	return &series{name: n, column: column, hist: window.NewHistory(), openHead: noSlot, lastSlot: noSlot}
+func newSeries(n *name, rest *seldom, column int) series {
+	return series{name: n, seldom: rest, column: uint8(column), now: openSlot{slot: noSlot}, lastSlot: noSlot}
 }
+
+// hist is the windows of a series.
+func (d *device) hist(sr *series) window.History { return d.rings.Of(int(sr.column)) }
 
 func cmpString(a string, b []byte) int {
 	n := min(len(a), len(b))
@@ -171,44 +197,7 @@ func (s *State) instant(d *device, o *observation) {
 	if c := s.openSlot(d, o); c != nil && !c.record {
 		c.total.Add(window.Value{Mean: value, Low: value, High: value})
 	}
-	s.judge(d, o.series, telemetry.StatInstant, judged{start: o.at, end: o.at, measure: rules.Measure{Sum: telemetry.Sum{}.Add(value), N: 1}, valid: 1, due: 1})
-}
-
-// openSlot is the slot that an observation falls into, nil when it is closed; it is good until the next call. Slots that lie far behind the
-// newest close early: no tick has closed them while data went on.
-func (s *State) openSlot(d *device, o *observation) *openSlot {
-	slot := d.slotOf(o.at)
-	sr := o.series
-	if slot < s.nextSlot(d) || sr.openHead != noSlot && slot <= sr.openHead-openSlots {
-		return nil
-	}
-	if slot > sr.openHead {
-		for len(sr.open) > 0 && sr.open[0].slot <= slot-openSlots {
-			s.closeSlot(d, sr)
-		}
-		sr.openHead = slot
-	}
-	i := len(sr.open)
-	for i > 0 && sr.open[i-1].slot > slot {
-		i--
-	}
-	if i == 0 || sr.open[i-1].slot != slot {
-		sr.open = slices.Insert(sr.open, i, openSlot{slot: slot})
-		d.openFrom = min(d.openFrom, slot)
-		return &sr.open[i]
-	}
-	return &sr.open[i-1]
-}
-
-// dropOpen takes an open slot away, if it is one.
-func (sr *series) dropOpen(d *device, slot int64) {
-	for i := range sr.open {
-		if sr.open[i].slot == slot {
-			sr.open = slices.Delete(sr.open, i, i+1)
-			d.openStale = d.openStale || slot == d.openFrom
-			return
-		}
-	}
+	s.judge(d, o.series, kindInstant, judged{start: o.at, end: o.at, measure: rules.Measure{Sum: telemetry.Sum{}.Add(value), N: 1}, valid: 1, due: 1})
 }
 
 // endObserved closes the line of a value as sent, with its mark.
@@ -222,14 +211,16 @@ func (s *State) endObserved(l line, o *observation, valid bool, at int64) {
 
 // instantAgain reports a real-time value whose time the series has had already.
 func (s *State) instantAgain(d *device, o *observation, v sentValue) bool {
-	ring := &o.series.instants
-	for i, at := range ring.at {
-		if at == o.at {
-			s.again(d, o, sentValue{fixed: ring.value[i], isText: ring.text>>i&1 != 0}, v)
-			return true
+	sr := o.series
+	if o.at <= sr.latest {
+		for i, in := range sr.instants {
+			if in.at == o.at {
+				s.again(d, o, sentValue{fixed: in.value, isText: sr.text>>i&1 != 0}, v)
+				return true
+			}
 		}
 	}
-	ring.add(o.at, v, o.valid)
+	sr.remember(o.at, v, o.valid)
 	return false
 }
 
@@ -296,8 +287,8 @@ func (s *State) minuteRecord(d *device, o *observation) {
 	}
 	slot := d.slotOf(o.at)
 	sr, v := o.series, window.Value{Mean: avg, Low: low, High: high}
-	if d.slots.Filled(sr.column, slot*d.interval()) {
-		had, mark := sr.hist.Minute(slot)
+	if d.slots.Filled(int(sr.column), slot*d.interval()) {
+		had, mark := d.hist(sr).Minute(slot)
 		if mark == nil {
 			o.record.notHeld++
 			return
@@ -322,8 +313,8 @@ func (s *State) invalidRecord(d *device, o *observation) (conflict bool) {
 		return false
 	}
 	slot := d.slotOf(o.at)
-	if d.slots.Filled(o.series.column, slot*d.interval()) {
-		had, mark := o.series.hist.Minute(slot)
+	if d.slots.Filled(int(o.series.column), slot*d.interval()) {
+		had, mark := d.hist(o.series).Minute(slot)
 		if mark == nil || mark.Flags&window.FromRecord == 0 {
 			return false
 		}

@@ -53,8 +53,8 @@ func (e *encoder) device(d *device) {
 	e.packetSets(d)
 	e.b = d.slots.AppendTo(e.b)
 	e.b = d.days.AppendTo(d.hours.AppendTo(e.b))
-	for _, sr := range d.series { // as many as the slots have
-		e.series(sr)
+	for i := range d.series { // as many as the slots have
+		e.series(d, &d.series[i])
 	}
 }
 
@@ -71,18 +71,22 @@ func (e *encoder) recent(r *recentRing) {
 	}
 }
 
-func (e *encoder) series(sr *series) {
+func (e *encoder) series(d *device, sr *series) {
 	e.string(sr.key)
 	e.uint(uint64(sr.column))
-	e.b = sr.hist.AppendTo(e.b)
-	e.uint(uint64(len(sr.open)))
-	for i := range sr.open {
-		o := &sr.open[i]
-		e.int(o.slot)
-		e.bool(o.record)
-		e.sum(&o.total)
+	e.b = d.hist(sr).AppendTo(e.b)
+	open := len(sr.open)
+	if sr.now.is {
+		open++
 	}
-	e.slot(sr.openHead)
+	e.uint(uint64(open))
+	for i := range sr.open {
+		e.openSlot(&sr.open[i])
+	}
+	if sr.now.is {
+		e.openSlot(&sr.now)
+	}
+	e.slot(sr.now.slot)
 	e.slot(sr.lastSlot)
 	e.bool(sr.late != span{})
 	if sr.late != (span{}) {
@@ -90,7 +94,7 @@ func (e *encoder) series(sr *series) {
 		e.int(sr.late.to)
 	}
 	e.int(sr.oddDay)
-	e.instants(&sr.instants)
+	e.instants(sr)
 	e.uint(uint64(len(sr.bindings)))
 	for i := range sr.bindings {
 		e.binding(&sr.bindings[i])
@@ -116,9 +120,9 @@ func (e *encoder) sum(t *window.Total) {
 }
 
 // instants writes them oldest first.
-func (e *encoder) instants(r *recentInstantRing) {
-	valid, text := bits.RotateLeft8(r.valid, -int(r.next)), bits.RotateLeft8(r.text, -int(r.next))
-	if *r == (recentInstantRing{}) {
+func (e *encoder) instants(sr *series) {
+	valid, text := bits.RotateLeft8(sr.valid, -int(sr.next)), bits.RotateLeft8(sr.text, -int(sr.next))
+	if valid|text == 0 && sr.next == 0 && sr.instants == [recentInstants]recentInstant{} {
 		e.bool(false)
 		return
 	}
@@ -126,8 +130,8 @@ func (e *encoder) instants(r *recentInstantRing) {
 	e.b = append(e.b, valid, text)
 	var at, value [recentInstants]int64
 	for i := range at {
-		k := (int(r.next) + i) % recentInstants
-		at[i], value[i] = r.at[k], int64(r.value[k])
+		in := &sr.instants[(int(sr.next)+i)%recentInstants]
+		at[i], value[i] = in.at, int64(in.value)
 	}
 	e.b = window.AppendColumn(window.AppendColumn(e.b, at[:]), value[:])
 }
@@ -144,25 +148,25 @@ const (
 func (e *encoder) binding(b *binding) {
 	e.uint(uint64(b.index))
 	e.int(b.last)
-	none := binding{}
-	has := bit(b.m != none.m, bitMachine) | bit(b.alarm != none.alarm, bitAlarm) | bit(b.before.m != none.m, bitMachineBefore)
-	if b.before.alarm == b.alarm {
+	none := rules.Machine{}
+	has := bit(b.m != none, bitMachine) | bit(b.alarm != nil, bitAlarm) | bit(b.before.m != none, bitMachineBefore)
+	if b.before.alarm == b.alarm || b.alarm != nil && b.before.alarm != nil && *b.before.alarm == *b.alarm {
 		has |= bitSameAlarm
 	} else {
-		has |= bit(b.before.alarm != none.alarm, bitAlarmBefore)
+		has |= bit(b.before.alarm != nil, bitAlarmBefore)
 	}
 	e.uint(has)
 	if has&bitMachine != 0 {
 		e.b = b.m.AppendTo(e.b)
 	}
 	if has&bitAlarm != 0 {
-		e.alarm(&b.alarm)
+		e.alarm(b.alarm)
 	}
 	if has&bitMachineBefore != 0 {
 		e.b = b.before.m.AppendTo(e.b)
 	}
 	if has&bitAlarmBefore != 0 {
-		e.alarm(&b.before.alarm)
+		e.alarm(b.before.alarm)
 	}
 }
 
@@ -218,17 +222,17 @@ func (d *decoder) device(s *State) *device {
 		return dev
 	}
 	n := dev.slots.Series()
-	all, room := make([]series, n), window.NewRoom(n) // few pieces of memory
-	dev.series = make([]*series, 0, n)
+	all, rest := make([]series, n), make([]seldom, n)
+	dev.series, dev.rings = all, window.NewRings(n)
 	for i := range all {
-		d.series(s, dev, &all[i], room)
+		all[i].seldom = &rest[i]
+		d.series(s, dev, &all[i])
 		if i > 0 && d.err == nil && all[i].key <= all[i-1].key {
 			d.fail("device %s: series %q after %q", dev.mn, all[i].key, all[i-1].key)
 		}
 		if d.err != nil {
 			return dev
 		}
-		dev.series = append(dev.series, &all[i])
 	}
 	return dev
 }
@@ -242,39 +246,36 @@ func (d *decoder) recent(r *recentRing) {
 	}
 	b := d.take(16 * n)
 	for i := 0; len(b) > 0; i++ {
-		r.entries[i] = recentFrame{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+		r.put(i, recentFrame{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
 		b = b[16:]
 	}
 }
 
-func (d *decoder) series(s *State, dev *device, sr *series, room *window.Room) {
-	key := d.bytes()
-	*sr = *newSeries(s.nameOf(key), int(d.uint()))
+func (d *decoder) series(s *State, dev *device, sr *series) {
+	key, column := d.bytes(), d.uint()
 	if d.err != nil {
 		return
 	}
+	if len(key) > maxCode || column >= uint64(dev.slots.Series()) {
+		d.fail("%s %q: column %d", dev.mn, key, column)
+		return
+	}
+	*sr = newSeries(s.nameOf(key), sr.seldom, int(column))
 	var err error
-	if d.b, err = sr.hist.Read(d.b, room); err != nil {
+	if d.b, err = dev.hist(sr).Read(d.b); err != nil {
 		d.fail("%s %s: %w", dev.mn, sr.key, err)
 	}
-	n := d.uint()
-	if len(key) > maxCode || sr.column < 0 || sr.column >= dev.slots.Series() || n > openSlots {
-		d.fail("%s %s: column %d, %d open slots", dev.mn, sr.key, sr.column, n)
-	}
-	for ; n > 0 && d.err == nil; n-- {
-		sr.open = append(sr.open, openSlot{slot: d.int(), record: d.bool(), total: d.sum()})
-		if k := len(sr.open); k > 1 && sr.open[k-1].slot <= sr.open[k-2].slot {
-			d.fail("%s %s: open slots out of order", dev.mn, sr.key)
-		}
-	}
-	sr.openHead, sr.lastSlot = d.slot(), d.slot()
+	d.openSlots(dev, sr)
+	sr.lastSlot = d.slot()
 	if d.bool() {
 		sr.late = span{d.int(), d.int()}
 	}
 	sr.oddDay = d.int()
-	d.instants(&sr.instants)
+	d.instants(sr)
 	for n := d.count(); n > 0 && d.err == nil; n-- {
-		sr.bindings = append(sr.bindings, d.binding(s, dev))
+		b := d.binding(s, dev)
+		sr.bindings = append(sr.bindings, b)
+		sr.judges |= 1 << b.kind
 	}
 }
 
@@ -297,16 +298,16 @@ func (d *decoder) sum() (t window.Total) {
 	return t
 }
 
-func (d *decoder) instants(r *recentInstantRing) {
+func (d *decoder) instants(sr *series) {
 	if !d.bool() {
 		return
 	}
 	if valid := d.take(1); d.err == nil {
-		r.valid = valid[0]
+		sr.valid = valid[0]
 	}
 	if d.form != formBefore {
 		if text := d.take(1); d.err == nil {
-			r.text = text[0]
+			sr.text = text[0]
 		}
 	}
 	if d.err != nil {
@@ -323,7 +324,8 @@ func (d *decoder) instants(r *recentInstantRing) {
 	}
 	d.b = b
 	for i := range at {
-		r.at[i], r.value[i] = at[i], telemetry.Fixed(value[i])
+		sr.instants[i] = recentInstant{at[i], telemetry.Fixed(value[i])}
+		sr.latest = max(sr.latest, at[i])
 	}
 }
 
@@ -334,8 +336,9 @@ func (d *decoder) binding(s *State, dev *device) binding {
 		d.fail("%s is bound to rule %d of %d", dev.mn, index, len(s.ruleList()))
 		return b
 	}
-	b.index = int(index)
+	b.index = int32(index)
 	b.rule = s.rules.Rules[index].At(&dev.reg)
+	b.kind = kindOf(b.rule.Statistic)
 	b.last = d.int()
 	has := d.uint()
 	if has&bitMachine != 0 {
@@ -366,7 +369,8 @@ func (d *decoder) machine() rules.Machine {
 	return m
 }
 
-func (d *decoder) alarm() (a openAlarm) {
+func (d *decoder) alarm() *openAlarm {
+	a := new(openAlarm)
 	var level string
 	d.texts(&a.id, &a.ruleSet, &level, &a.kind)
 	a.level = telemetry.AlarmLevel(level)

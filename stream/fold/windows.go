@@ -18,7 +18,7 @@ func (s *State) fillSlot(d *device, sr *series, slot int64, v window.Value, from
 	minute := slot * d.interval()
 	hour, day := minute/60, dayOf(minute)
 	s.publishLost(d, sr, hour, day)
-	mark, ok := sr.hist.Fill(slot, hour, day, v)
+	mark, ok := d.hist(sr).Fill(slot, hour, day, v)
 	if !ok {
 		return // beyond the rings: the clock guard lets nothing through that is
 	}
@@ -27,7 +27,7 @@ func (s *State) fillSlot(d *device, sr *series, slot int64, v window.Value, from
 		mark = new(window.Mark) // older than the rolling hour: published once, not kept
 	}
 	mark.Flags |= from
-	d.slots.Fill(sr.column, minute)
+	d.slots.Fill(int(sr.column), minute)
 	d.dirty = d.dirty || hour < d.nextHour || day < d.nextDay
 	s.publishMinute(d, sr, slot, v, mark, o)
 }
@@ -35,15 +35,15 @@ func (s *State) fillSlot(d *device, sr *series, slot int64, v window.Value, from
 // publishLost publishes the windows that an hour and a day push out of the rings and that no tick has published: the log clock stood still
 // for days while frames came.
 func (s *State) publishLost(d *device, sr *series, hour, day int64) {
-	sr.hist.EachLostHour(hour, func(h int64, t window.Total, mark *window.Mark) { s.publishHour(d, sr, h, t, mark) })
-	sr.hist.EachLostDay(day, func(day int64, t window.Total, mark *window.Mark) { s.publishDay(d, sr, day, t, mark) })
+	d.hist(sr).EachLostHour(hour, func(h int64, t window.Total, mark *window.Mark) { s.publishHour(d, sr, h, t, mark) })
+	d.hist(sr).EachLostDay(day, func(day int64, t window.Total, mark *window.Mark) { s.publishDay(d, sr, day, t, mark) })
 }
 
 // publishMinute publishes a slot's mean and, when it is the newest, the rolling means that end with it.
 func (s *State) publishMinute(d *device, sr *series, slot int64, v window.Value, mark *window.Mark, o *observation) {
 	start := slot * d.interval() * 60_000
 	end := start + d.interval()*60_000
-	s.publish(d, sr, telemetry.StatMinute, start, end, v.Total(), mark, 1, start, o)
+	s.publish(d, sr, kindMinute, start, end, v.Total(), mark, 1, start, o)
 	if slot < sr.lastSlot {
 		sr.late = sr.late.with(slot)
 		d.dirty = true
@@ -60,12 +60,12 @@ func (s *State) reviseRolling(d *device, sr *series) {
 	sr.late = span{}
 	per := 60 / d.interval()
 	for slot := max(late.from, sr.lastSlot-window.MinuteCells+per); slot < min(late.to+per-1, sr.lastSlot+1); slot++ {
-		if _, mark := sr.hist.Minute(slot); mark != nil {
+		if _, mark := d.hist(sr).Minute(slot); mark != nil {
 			mark.Rev++ // one counter serves a slot's own mean and the rolling ones that end with it
 			s.rollingHour(d, sr, slot, mark.Rev)
 		}
 	}
-	_, newest := sr.hist.Minute(sr.lastSlot)
+	_, newest := d.hist(sr).Minute(sr.lastSlot)
 	if newest == nil || (late.to-1)*d.interval()/60 < sr.lastSlot*d.interval()/60-23 {
 		return
 	}
@@ -78,12 +78,12 @@ func (s *State) reviseRolling(d *device, sr *series) {
 // rollingHour publishes the mean of the 60 minutes that end with a slot.
 func (s *State) rollingHour(d *device, sr *series, slot int64, rev uint16) {
 	per := 60 / d.interval()
-	sum := sr.hist.RollingHour(slot, per)
+	sum := d.hist(sr).RollingHour(slot, per)
 	if sum.N == 0 {
 		return
 	}
 	end := (slot + 1) * d.interval() * 60_000
-	s.publishRolling(d, sr, telemetry.StatRolling1, end-3_600_000, end, &sum, int(per), rev)
+	s.publishRolling(d, sr, kindRolling1, end-3_600_000, end, &sum, int(per), rev)
 }
 
 // rollingDay publishes the mean of the last 23 full hours and the running one up to a slot. The trailing edge moves by the hour, so
@@ -91,20 +91,20 @@ func (s *State) rollingHour(d *device, sr *series, slot int64, rev uint16) {
 func (s *State) rollingDay(d *device, sr *series, slot int64, rev uint16) {
 	last := slot * d.interval()
 	hour := last / 60
-	sum := sr.hist.RollingDay(hour)
+	sum := d.hist(sr).RollingDay(hour)
 	if sum.N == 0 {
 		return
 	}
 	start, end := (hour-23)*3_600_000, (slot+1)*d.interval()*60_000
-	s.publishRolling(d, sr, telemetry.StatRolling24, start, end, &sum, int((end-start)/60_000/d.interval()), rev)
+	s.publishRolling(d, sr, kindRolling24, start, end, &sum, int((end-start)/60_000/d.interval()), rev)
 }
 
-func (s *State) publishRolling(d *device, sr *series, stat telemetry.Statistic, start, end int64, sum *window.Total, due int, rev uint16) {
-	l := s.out.series("mean", "", d, sr, string(stat))
+func (s *State) publishRolling(d *device, sr *series, k kind, start, end int64, sum *window.Total, due int, rev uint16) {
+	l := s.out.series("mean", "", d, sr, string(k.statistic()))
 	meanFields(&l, sum, due, rev)
 	l.int("start", start/1000)
 	s.out.end(l, end)
-	s.judge(d, sr, stat, judged{start: start, end: end, measure: rules.Measure{Sum: sum.Sum, N: int64(sum.N)}, valid: int64(sum.N), due: int64(due)})
+	s.judge(d, sr, k, judged{start: start, end: end, measure: rules.Measure{Sum: sum.Sum, N: int64(sum.N)}, valid: int64(sum.N), due: int64(due)})
 }
 
 // meanFields begins the fields of a mean. Most lines are means: their names are constants here, not parameters.
@@ -127,12 +127,12 @@ func shareOf(n int32, due int) telemetry.Fixed {
 }
 
 // publish publishes a tumbling window, as a revision when it has been published before, and judges it. at is the point's time.
-func (s *State) publish(d *device, sr *series, stat telemetry.Statistic, start, end int64, t window.Total, mark *window.Mark, due int, at int64, o *observation) {
+func (s *State) publish(d *device, sr *series, k kind, start, end int64, t window.Total, mark *window.Mark, due int, at int64, o *observation) {
 	if mark.Flags&window.Emitted != 0 {
 		mark.Rev++
 	}
 	mark.Flags = mark.Flags&^window.Dirty | window.Emitted
-	l := s.out.series("mean", "", d, sr, string(stat))
+	l := s.out.series("mean", "", d, sr, string(k.statistic()))
 	meanFields(&l, &t, due, mark.Rev)
 	if o != nil {
 		for _, x := range [...]hj212.Suffix{hj212.Cou, hj212.ZsAvg, hj212.ZsMin, hj212.ZsMax} {
@@ -142,14 +142,15 @@ func (s *State) publish(d *device, sr *series, stat telemetry.Statistic, start, 
 		}
 	}
 	s.out.end(l, at)
-	s.judge(d, sr, stat, judged{start: start, end: end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: int64(due), mark: mark})
+	s.judge(d, sr, k, judged{start: start, end: end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: int64(due), mark: mark})
 }
 
 // closeSlots makes minute values of the real-time values of slots whose record did not come within the grace.
 func (s *State) closeSlots(d *device) {
 	next := s.nextSlot(d)
-	for _, sr := range d.series {
-		for len(sr.open) > 0 && sr.open[0].slot < next {
+	for i := range d.series {
+		sr := &d.series[i]
+		for c := sr.firstOpen(); c != nil && c.slot < next; c = sr.firstOpen() {
 			s.closeSlot(d, sr)
 		}
 	}
@@ -157,9 +158,9 @@ func (s *State) closeSlots(d *device) {
 
 // closeSlot makes the minute value of the real-time values of the series' earliest open slot.
 func (s *State) closeSlot(d *device, sr *series) {
-	was := sr.open[0]
+	was := *sr.firstOpen()
 	sr.dropOpen(d, was.slot)
-	if was.total.N > 0 && !d.slots.Filled(sr.column, was.slot*d.interval()) {
+	if was.total.N > 0 && !d.slots.Filled(int(sr.column), was.slot*d.interval()) {
 		s.fillSlot(d, sr, was.slot, window.Value{Mean: was.total.Mean(), Low: was.total.Min, High: was.total.Max}, 0, nil)
 	}
 }
@@ -213,12 +214,12 @@ func (s *State) closeDays(d *device, now int64) {
 
 func (s *State) publishHour(d *device, sr *series, h int64, t window.Total, mark *window.Mark) {
 	start := h * 3_600_000
-	s.publish(d, sr, telemetry.StatHour, start, start+3_600_000, t, mark, int(60/d.interval()), start, nil)
+	s.publish(d, sr, kindHour, start, start+3_600_000, t, mark, int(60/d.interval()), start, nil)
 }
 
 func (s *State) publishDay(d *device, sr *series, day int64, t window.Total, mark *window.Mark) {
 	start, end := dayStart(day)*60_000, dayStart(day+1)*60_000
-	s.publish(d, sr, telemetry.StatDay, start, end, t, mark, int(1440/d.interval()), start, nil)
+	s.publish(d, sr, kindDay, start, end, t, mark, int(1440/d.interval()), start, nil)
 }
 
 // completeness publishes the share of slots of [from, to), minutes, that came and that are valid.
@@ -256,12 +257,13 @@ func (s *State) gap(d *device, h int64) {
 // flushRevisions publishes every closed window of d that changed since it was published, once a tick however many frames changed it.
 func (s *State) flushRevisions(d *device) {
 	d.dirty = false
-	for _, sr := range d.series {
+	for i := range d.series {
+		sr := &d.series[i]
 		if sr.late != (span{}) {
 			s.reviseRolling(d, sr)
 		}
-		sr.hist.EachDirtyHour(d.nextHour, func(h int64, t window.Total, mark *window.Mark) { s.publishHour(d, sr, h, t, mark) })
-		sr.hist.EachDirtyDay(d.nextDay, func(day int64, t window.Total, mark *window.Mark) { s.publishDay(d, sr, day, t, mark) })
+		d.hist(sr).EachDirtyHour(d.nextHour, func(h int64, t window.Total, mark *window.Mark) { s.publishHour(d, sr, h, t, mark) })
+		d.hist(sr).EachDirtyDay(d.nextDay, func(day int64, t window.Total, mark *window.Mark) { s.publishDay(d, sr, day, t, mark) })
 	}
 	d.hours.Each(func(h int64, c *window.Mark) {
 		if c.Flags&window.Dirty != 0 {

@@ -17,25 +17,16 @@ const maxValues = math.MaxInt16
 const wideForm = 0x80
 
 // AppendTo appends the History in a form that Read takes back: the unit, then each ring column by column.
-func (h *History) AppendTo(dst []byte) []byte {
+func (h History) AppendTo(dst []byte) []byte {
 	kind := h.decimals
-	if h.wide != nil {
+	if h.wide {
 		kind |= wideForm
 	}
 	dst = append(dst, kind)
 	var f former
-	f.begin()
-	for back, at := MinuteCells-1, h.minutes.first(); at >= 0 && back >= 0; back-- {
-		if h.minutes.cells[at].Flags&held != 0 {
-			f.take(at, back)
-		}
-		if at++; at == MinuteCells {
-			at = 0
-		}
-	}
-	dst = f.appendMinutes(f.appendHeld(dst, h.minutes.head), h)
-	dst = f.appendTotals(dst, h, &h.hours)
-	return f.appendTotals(dst, h, &h.days)
+	dst = f.appendMinutes(dst, h, h.minuteRing())
+	dst = f.appendTotals(dst, h, h.hourRing())
+	return f.appendTotals(dst, h, h.dayRing())
 }
 
 // A former holds a ring's windows and a column of them, on their way into a form or out of one.
@@ -114,37 +105,50 @@ func (f *former) readHeld(b []byte, size int) (head int64, rest []byte, err erro
 
 func (f *former) append(dst []byte) []byte { return AppendColumn(dst, f.col[:f.n]) }
 
-func (f *former) appendMinutes(dst []byte, h *History) []byte {
-	cells, places := h.minutes.cells, f.cell[:f.n]
-	if h.wide != nil {
+func (f *former) appendMinutes(dst []byte, h History, r ring[minute]) []byte {
+	f.begin()
+	for back, at := MinuteCells-1, r.first(); at >= 0 && back >= 0; back-- {
+		if r.cell(at).Flags&held != 0 {
+			f.take(at, back)
+		}
+		if at++; at == MinuteCells {
+			at = 0
+		}
+	}
+	dst = f.appendHeld(dst, *r.head)
+	places := f.cell[:f.n]
+	if h.wide {
+		w := h.r.wide[h.column].minutes
 		for i, at := range places {
-			f.col[i] = int64(h.wide.minutes[at].Mean)
+			f.col[i] = int64(w[at].Mean)
 		}
 		dst = f.append(dst)
 		for i, at := range places {
-			f.col[i] = int64(h.wide.minutes[at].Low)
+			f.col[i] = int64(w[at].Low)
 		}
 		dst = f.append(dst)
 		for i, at := range places {
-			f.col[i] = int64(h.wide.minutes[at].High)
+			f.col[i] = int64(w[at].High)
 		}
 		dst = f.append(dst)
 	} else {
 		for i, at := range places {
-			f.col[i] = int64(cells[at].mean)
+			f.col[i] = int64(r.cell(int(at)).mean)
 		}
 		dst = f.append(dst)
 		for i, at := range places {
-			f.col[i] = int64(cells[at].mean) - int64(cells[at].low)
+			c := r.cell(int(at))
+			f.col[i] = int64(c.mean) - int64(c.low)
 		}
 		dst = f.append(dst)
 		for i, at := range places {
-			f.col[i] = int64(cells[at].high) - int64(cells[at].mean)
+			c := r.cell(int(at))
+			f.col[i] = int64(c.high) - int64(c.mean)
 		}
 		dst = f.append(dst)
 	}
 	for i, at := range places {
-		f.col[i] = cells[at].marked()
+		f.col[i] = r.cell(int(at)).marked()
 	}
 	return f.append(dst)
 }
@@ -159,40 +163,39 @@ func markOf(v int64) (m Mark, ok bool) {
 	return m, v>>40 == 0 && m.Flags&held != 0 && m.Flags&^allFlags == 0
 }
 
-func (f *former) appendTotals(dst []byte, h *History, r *ring[total]) []byte {
+func (f *former) appendTotals(dst []byte, h History, r ring[total]) []byte {
 	f.begin()
-	size := len(r.cells)
-	for back, at := size-1, r.first(); at >= 0 && back >= 0; back-- {
-		if r.cells[at].Flags&held != 0 {
+	for back, at := r.count-1, r.first(); at >= 0 && back >= 0; back-- {
+		if r.cell(at).Flags&held != 0 {
 			f.take(at, back)
 		}
-		if at++; at == size {
+		if at++; at == r.count {
 			at = 0
 		}
 	}
-	dst = f.appendHeld(dst, r.head)
-	cells, places := r.cells, f.cell[:f.n]
+	dst = f.appendHeld(dst, *r.head)
+	places := f.cell[:f.n]
 	for i, at := range places {
-		f.col[i] = int64(cells[at].n)
+		f.col[i] = int64(r.cell(int(at)).n)
 	}
 	dst = f.append(dst)
 	for i, at := range places {
-		f.col[i] = cells[at].marked()
+		f.col[i] = r.cell(int(at)).marked()
 	}
 	dst = f.append(dst)
-	if h.wide != nil {
-		return f.appendWide(dst, h.wideOf(r))
+	if h.wide {
+		return f.appendWide(dst, h.wideOf(&r))
 	}
 	for i, at := range places {
-		f.col[i] = cells[at].sum
-	}
-	dst = f.append(dst)
-	for i, at := range places {
-		f.col[i] = int64(cells[at].min)
+		f.col[i] = r.cell(int(at)).sum
 	}
 	dst = f.append(dst)
 	for i, at := range places {
-		f.col[i] = int64(cells[at].max)
+		f.col[i] = int64(r.cell(int(at)).min)
+	}
+	dst = f.append(dst)
+	for i, at := range places {
+		f.col[i] = int64(r.cell(int(at)).max)
 	}
 	return f.append(dst)
 }
@@ -213,9 +216,8 @@ var totalNumbers = [...]func(t *Total) int64{
 	func(t *Total) int64 { return int64(t.Min) }, func(t *Total) int64 { return int64(t.Max) },
 }
 
-// Read is the inverse of AppendTo for a History that is NewHistory's, and returns the bytes behind the form. The History does not alias b;
-// its cells are of room.
-func (h *History) Read(b []byte, room *Room) (rest []byte, err error) {
+// Read is the inverse of AppendTo for a History that is empty, and returns the bytes behind the form. The History does not alias b.
+func (h History) Read(b []byte) (rest []byte, err error) {
 	if len(b) == 0 || b[0]&^wideForm >= uint8(len(units)) {
 		return nil, errForm
 	}
@@ -227,20 +229,22 @@ func (h *History) Read(b []byte, room *Room) (rest []byte, err error) {
 		return nil, err
 	}
 	if head == noHead && f.n == 0 && len(b) >= 2 && b[0] == 0 && b[1] == 0 && !isWide {
-		return b[2:], nil // nothing at all: no cells are made
+		return b[2:], nil // nothing at all
 	}
-	h.makeCells(room)
+	if h.column >= h.r.columns {
+		h.r.widen()
+	}
 	if isWide {
-		h.makeWide()
+		h.setWide(h.newWide())
 	}
-	h.minutes.head = head
-	if b, err = f.readMinutes(b, h); err != nil {
+	h.minutes = head
+	if b, err = f.readMinutes(b, h, h.minuteRing()); err != nil {
 		return nil, err
 	}
-	if b, err = f.readTotals(b, h, &h.hours); err != nil {
+	if b, err = f.readTotals(b, h, h.hourRing()); err != nil {
 		return nil, err
 	}
-	return f.readTotals(b, h, &h.days)
+	return f.readTotals(b, h, h.dayRing())
 }
 
 // read reads a column of the windows held.
@@ -251,37 +255,41 @@ func (f *former) read(b []byte, err *error) []byte {
 	return b
 }
 
-func (f *former) readMinutes(b []byte, h *History) (rest []byte, err error) {
-	cells, places := h.minutes.cells, f.cell[:f.n]
+func (f *former) readMinutes(b []byte, h History, r ring[minute]) (rest []byte, err error) {
+	places := f.cell[:f.n]
 	odd := false
 	b = f.read(b, &err)
-	if h.wide != nil {
+	if h.wide {
+		w := h.r.wide[h.column].minutes
 		for i, at := range places {
-			h.wide.minutes[at].Mean = telemetry.Fixed(f.col[i])
+			w[at].Mean = telemetry.Fixed(f.col[i])
 		}
 		b = f.read(b, &err)
 		for i, at := range places {
-			h.wide.minutes[at].Low = telemetry.Fixed(f.col[i])
+			w[at].Low = telemetry.Fixed(f.col[i])
 		}
 		b = f.read(b, &err)
 		for i, at := range places {
-			h.wide.minutes[at].High = telemetry.Fixed(f.col[i])
+			w[at].High = telemetry.Fixed(f.col[i])
 		}
 	} else {
 		for i, at := range places {
-			cells[at].mean = int32(f.col[i])
-			odd = odd || int64(cells[at].mean) != f.col[i]
+			c := r.cell(int(at))
+			c.mean = int32(f.col[i])
+			odd = odd || int64(c.mean) != f.col[i]
 		}
 		b = f.read(b, &err)
 		for i, at := range places {
-			low := int64(cells[at].mean) - f.col[i]
-			cells[at].low = int32(low)
+			c := r.cell(int(at))
+			low := int64(c.mean) - f.col[i]
+			c.low = int32(low)
 			odd = odd || int64(int32(low)) != low
 		}
 		b = f.read(b, &err)
 		for i, at := range places {
-			high := int64(cells[at].mean) + f.col[i]
-			cells[at].high = int32(high)
+			c := r.cell(int(at))
+			high := int64(c.mean) + f.col[i]
+			c.high = int32(high)
 			odd = odd || int64(int32(high)) != high
 		}
 	}
@@ -292,7 +300,7 @@ func (f *former) readMinutes(b []byte, h *History) (rest []byte, err error) {
 	for i, at := range places {
 		mark, ok := markOf(f.col[i])
 		odd = odd || !ok
-		cells[at].Mark = mark
+		r.cell(int(at)).Mark = mark
 	}
 	if odd {
 		return nil, errForm
@@ -300,39 +308,40 @@ func (f *former) readMinutes(b []byte, h *History) (rest []byte, err error) {
 	return b, nil
 }
 
-func (f *former) readTotals(b []byte, h *History, r *ring[total]) (rest []byte, err error) {
-	head, b, err := f.readHeld(b, len(r.cells))
-	r.head = head
+func (f *former) readTotals(b []byte, h History, r ring[total]) (rest []byte, err error) {
+	head, b, err := f.readHeld(b, r.count)
+	*r.head = head
 	places := f.cell[:f.n]
 	odd := false
 	b = f.read(b, &err)
 	for i, at := range places {
-		r.cells[at].n = uint16(f.col[i])
+		r.cell(int(at)).n = uint16(f.col[i])
 		odd = odd || f.col[i] < 1 || f.col[i] > maxValues
 	}
 	b = f.read(b, &err)
 	for i, at := range places {
 		mark, ok := markOf(f.col[i])
 		odd = odd || !ok
-		r.cells[at].Mark = mark
+		r.cell(int(at)).Mark = mark
 	}
-	if h.wide != nil {
-		return f.readWide(b, r, h.wideOf(r), odd, err)
+	if h.wide {
+		return f.readWide(b, &r, h.wideOf(&r), odd, err)
 	}
 	b = f.read(b, &err)
 	for i, at := range places {
-		r.cells[at].sum = f.col[i]
-		most := int64(r.cells[at].n) << 31
+		c := r.cell(int(at))
+		c.sum = f.col[i]
+		most := int64(c.n) << 31
 		odd = odd || f.col[i] > most || f.col[i] < -most
 	}
 	b = f.read(b, &err)
 	for i, at := range places {
-		r.cells[at].min = int32(f.col[i])
+		r.cell(int(at)).min = int32(f.col[i])
 		odd = odd || int64(int32(f.col[i])) != f.col[i]
 	}
 	b = f.read(b, &err)
 	for i, at := range places {
-		r.cells[at].max = int32(f.col[i])
+		r.cell(int(at)).max = int32(f.col[i])
 		odd = odd || int64(int32(f.col[i])) != f.col[i]
 	}
 	if err == nil && odd {
@@ -348,7 +357,7 @@ func (f *former) readWide(b []byte, r *ring[total], totals []Total, odd bool, er
 		copy(numbers[k][:f.n], f.col[:f.n])
 	}
 	for i, at := range f.cell[:f.n] {
-		n := int64(r.cells[at].n)
+		n := int64(r.cell(int(at)).n)
 		t := Total{telemetry.Sum{Hi: numbers[0][i], Lo: uint64(numbers[1][i])}, telemetry.Fixed(numbers[2][i]), telemetry.Fixed(numbers[3][i]), int32(n)}
 		odd = odd || t.Sum.Cmp(math.MaxInt64, n) > 0 || t.Sum.Cmp(math.MinInt64, n) < 0
 		totals[at] = t

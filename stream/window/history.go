@@ -14,15 +14,21 @@ const (
 	DayCells    = 8
 )
 
-// A History is what is kept of one factor of one device. Make it with NewHistory.
+// A History is what is kept of one factor of one device: a part of the device's Rings. It is good until the next Add.
 //
 // Values are kept as 32-bit multiples of the coarsest power of ten that divides all of them: a minute in 20 bytes, an hour or a day in 24.
 // A value that does not fit that way makes the History wide for ever: its numbers then stand beside the cells in full.
 type History struct {
-	minutes     ring[minute]
-	hours, days ring[total]
-	wide        *wide
-	decimals    uint8 // the unit of the narrow form is 10^-decimals, 0..6
+	*head
+	r      *Rings
+	column int
+}
+
+// A head is what a History has beside its cells.
+type head struct {
+	minutes, hours, days int64 // greatest index held, noHead: none
+	decimals             uint8 // the unit of the narrow form is 10^-decimals, 0..6
+	wide                 bool  // its numbers are in Rings.wide
 
 	hour rollingHour
 	day  rollingDay
@@ -46,77 +52,81 @@ type wide struct {
 	hours, days []Total
 }
 
-// NewHistory makes an empty one.
-func NewHistory() History {
-	return History{minutes: ring[minute]{head: noHead}, hours: ring[total]{head: noHead}, days: ring[total]{head: noHead}}
-}
-
 // units are the narrow forms' units, by decimals, in millionths.
 var units = [...]int64{1_000_000, 100_000, 10_000, 1000, 100, 10, 1}
 
 // ClearMinutes empties the minute slots: they begin afresh at another length.
-func (h *History) ClearMinutes() {
-	clear(h.minutes.cells)
-	h.minutes.head = noHead
+func (h History) ClearMinutes() {
+	h.minuteRing().clear()
+	h.minutes = noHead
 	h.hour.ok = false
 }
 
 // ClearRules forgets what windows remember of rules.
-func (h *History) ClearRules() {
-	for i := range h.minutes.cells {
-		h.minutes.cells[i].Alarmed, h.minutes.cells[i].Judged = 0, 0
+func (h History) ClearRules() {
+	for c := range h.minuteRing().all() {
+		c.Alarmed, c.Judged = 0, 0
 	}
-	for _, r := range [...]*ring[total]{&h.hours, &h.days} {
-		for i := range r.cells {
-			r.cells[i].Alarmed, r.cells[i].Judged = 0, 0
+	for _, r := range h.totalRings() {
+		for c := range r.all() {
+			c.Alarmed, c.Judged = 0, 0
 		}
 	}
 }
 
 // Minute is the value of a slot and its mark; nil when the slot has none, or has it no longer. The mark is good until the next Fill.
-func (h *History) Minute(slot int64) (Value, *Mark) {
-	if !h.minutes.holds(slot) {
+func (h History) Minute(slot int64) (Value, *Mark) {
+	r := h.minuteRing()
+	if !r.holds(slot) {
 		return Value{}, nil
 	}
-	at := h.minutes.at(slot)
-	if h.minutes.cells[at].Flags&held == 0 {
+	at := r.at(slot)
+	c := r.cell(at)
+	if c.Flags&held == 0 {
 		return Value{}, nil
 	}
-	return h.minuteAt(at), &h.minutes.cells[at].Mark
+	return h.minuteOf(c, at), &c.Mark
 }
 
-func (h *History) minuteAt(at int) Value {
-	if h.wide != nil {
-		return h.wide.minutes[at]
+// minuteOf is the value of a minute cell, which is in a place.
+func (h History) minuteOf(c *minute, at int) Value {
+	if h.wide {
+		return h.r.wide[h.column].minutes[at]
 	}
-	c, u := &h.minutes.cells[at], telemetry.Fixed(units[h.decimals])
+	u := telemetry.Fixed(units[h.decimals])
 	return Value{telemetry.Fixed(c.mean) * u, telemetry.Fixed(c.low) * u, telemetry.Fixed(c.high) * u}
 }
 
 // Hour is the total of an hour and its mark; nil when there is none, or no longer. The mark is good until the next Fill.
-func (h *History) Hour(i int64) (Total, *Mark) { return h.totalOf(&h.hours, i) }
+func (h History) Hour(i int64) (Total, *Mark) {
+	r := h.hourRing()
+	return h.totalIn(&r, i)
+}
 
 // Day is Hour for days.
-func (h *History) Day(i int64) (Total, *Mark) { return h.totalOf(&h.days, i) }
+func (h History) Day(i int64) (Total, *Mark) {
+	r := h.dayRing()
+	return h.totalIn(&r, i)
+}
 
-func (h *History) totalOf(r *ring[total], i int64) (Total, *Mark) {
+func (h History) totalIn(r *ring[total], i int64) (Total, *Mark) {
 	if !r.holds(i) {
 		return Total{}, nil
 	}
 	at := r.at(i)
-	if r.cells[at].Flags&held == 0 {
+	c := r.cell(at)
+	if c.Flags&held == 0 {
 		return Total{}, nil
 	}
-	return h.totalAt(r, at), &r.cells[at].Mark
+	return h.totalOf(r, c, at), &c.Mark
 }
 
-// totalAt is the total of a cell; r is one of h's own rings.
-func (h *History) totalAt(r *ring[total], at int) Total {
-	c := &r.cells[at]
+// totalOf is the total of a cell of one of h's own rings, which is in a place.
+func (h History) totalOf(r *ring[total], c *total, at int) Total {
 	if c.n == 0 {
 		return Total{}
 	}
-	if h.wide != nil {
+	if h.wide {
 		return h.wideOf(r)[at]
 	}
 	u := units[h.decimals]
@@ -128,86 +138,53 @@ func (h *History) totalAt(r *ring[total], at int) Total {
 }
 
 // wideOf is the wide numbers of one of h's own rings.
-func (h *History) wideOf(r *ring[total]) []Total {
-	if r == &h.hours {
-		return h.wide.hours
+func (h History) wideOf(r *ring[total]) []Total {
+	if r.head == &h.hours {
+		return h.r.wide[h.column].hours
 	}
-	return h.wide.days
+	return h.r.wide[h.column].days
 }
 
 // Fill gives a slot its value, or another one, and carries it into the hour and the day, which are dirty then. kept is the slot's mark;
 // nil when the slot is older than those held. ok is false, and nothing is done, when the hour or the day is.
-func (h *History) Fill(slot, hour, day int64, v Value) (kept *Mark, ok bool) {
-	if h.minutes.cells == nil {
-		h.makeCells(new(Room))
+func (h History) Fill(slot, hour, day int64, v Value) (kept *Mark, ok bool) {
+	if h.column >= h.r.columns {
+		h.r.widen()
 	}
-	if !h.hours.touch(hour) || !h.days.touch(day) {
+	hours, days := h.hourRing(), h.dayRing()
+	if !hours.touch(hour) || !days.touch(day) {
 		return nil, false
 	}
 	n := h.narrow(v)
-	inHour, inDay := h.hours.at(hour), h.days.at(day)
-	if h.minutes.touch(slot) {
-		at := h.minutes.at(slot)
-		c := &h.minutes.cells[at]
+	inHour, inDay := hours.at(hour), days.at(day)
+	if minutes := h.minuteRing(); minutes.touch(slot) {
+		at := minutes.at(slot)
+		c := minutes.cell(at)
 		if c.Flags&held != 0 {
-			h.remove(&h.hours, inHour, at)
-			h.remove(&h.days, inDay, at)
+			h.remove(&hours, inHour, c, at)
+			h.remove(&days, inDay, c, at)
 			c.Judged = 0
 			h.hour.ok = false
 		}
 		c.mean, c.low, c.high = n.mean, n.low, n.high
 		c.Flags |= held
-		if h.wide != nil {
-			h.wide.minutes[at] = v
+		if h.wide {
+			h.r.wide[h.column].minutes[at] = v
 		}
 		kept = &c.Mark
 	}
-	h.add(&h.hours, inHour, n, v)
-	h.add(&h.days, inDay, n, v)
+	h.add(&hours, inHour, n, v)
+	h.add(&days, inDay, n, v)
 	h.hour.ok = h.hour.ok && slot > h.hour.last
 	h.day.ok = h.day.ok && hour >= h.day.hour
 	return kept, true
 }
 
-func (h *History) makeCells(room *Room) {
-	minutes, totals := room.take()
-	h.minutes.cells = minutes
-	h.hours.cells, h.days.cells = totals[:HourCells:HourCells], totals[HourCells:]
-}
-
-// A Room is memory for the cells of Histories that are read together: two pieces for all of them instead of two each. The zero value makes
-// room for one after the other.
-type Room struct {
-	ahead   int // Histories to make room for when there is none
-	minutes []minute
-	totals  []total
-}
-
-// NewRoom makes room for n Histories, when the first of them needs it.
-func NewRoom(n int) *Room { return &Room{ahead: n} }
-
-func (r *Room) take() ([]minute, []total) {
-	const each = HourCells + DayCells
-	if len(r.minutes) == 0 {
-		n := max(r.ahead, 1)
-		r.minutes, r.totals = make([]minute, n*MinuteCells), make([]total, n*each)
-		r.ahead = 0
-	}
-	minutes, totals := r.minutes[:MinuteCells:MinuteCells], r.totals[:each:each]
-	r.minutes, r.totals = r.minutes[MinuteCells:], r.totals[each:]
-	return minutes, totals
-}
-
-func (h *History) makeWide() {
-	totals := make([]Total, HourCells+DayCells)
-	h.wide = &wide{minutes: make([]Value, MinuteCells), hours: totals[:HourCells:HourCells], days: totals[HourCells:]}
-}
-
 // add counts a value in a cell of a ring, n in the narrow form and v in full.
-func (h *History) add(r *ring[total], at int, n minute, v Value) {
-	c := &r.cells[at]
-	if h.wide != nil {
-		t := h.totalAt(r, at)
+func (h History) add(r *ring[total], at int, n minute, v Value) {
+	c := r.cell(at)
+	if h.wide {
+		t := h.totalOf(r, c, at)
 		t.Add(v)
 		h.wideOf(r)[at] = t
 	} else {
@@ -223,19 +200,20 @@ func (h *History) add(r *ring[total], at int, n minute, v Value) {
 	c.Flags |= held | Dirty
 }
 
-// remove takes the value of a minute cell out of a cell of a ring.
-func (h *History) remove(r *ring[total], at, minute int) {
-	if h.wide != nil {
-		h.wideOf(r)[at].Remove(h.wide.minutes[minute].Mean)
+// remove takes the value of a minute cell, which is in a place, out of a cell of a ring.
+func (h History) remove(r *ring[total], at int, c *minute, place int) {
+	from := r.cell(at)
+	if h.wide {
+		h.wideOf(r)[at].Remove(h.r.wide[h.column].minutes[place].Mean)
 	} else {
-		r.cells[at].sum -= int64(h.minutes.cells[minute].mean)
+		from.sum -= int64(c.mean)
 	}
-	r.cells[at].n--
+	from.n--
 }
 
 // narrow is v in the narrow form, for which the unit becomes finer or the History wide if need be; of no meaning when it is wide.
-func (h *History) narrow(v Value) (n minute) {
-	for h.wide == nil {
+func (h History) narrow(v Value) (n minute) {
+	for !h.wide {
 		var a, b, c bool
 		n.mean, a = units32(v.Mean, h.decimals)
 		n.low, b = units32(v.Low, h.decimals)
@@ -273,20 +251,20 @@ func units32(v telemetry.Fixed, decimals uint8) (n int32, ok bool) {
 }
 
 // refine goes over to the next finer unit. false: it cannot, and nothing is changed.
-func (h *History) refine() bool {
+func (h History) refine() bool {
 	if int(h.decimals) == len(units)-1 {
 		return false
 	}
 	const most = math.MaxInt32 / 10
 	within := func(v int32) bool { return v <= most && v >= -most }
-	for i := range h.minutes.cells {
-		if c := &h.minutes.cells[i]; !within(c.mean) || !within(c.low) || !within(c.high) {
+	for c := range h.minuteRing().all() {
+		if !within(c.mean) || !within(c.low) || !within(c.high) {
 			return false
 		}
 	}
-	for _, r := range [...]*ring[total]{&h.hours, &h.days} {
-		for i := range r.cells {
-			if c := &r.cells[i]; !within(c.min) || !within(c.max) {
+	for _, r := range h.totalRings() {
+		for c := range r.all() {
+			if !within(c.min) || !within(c.max) {
 				return false
 			}
 		}
@@ -297,31 +275,43 @@ func (h *History) refine() bool {
 }
 
 // scaleNumbers multiplies the numbers of the narrow form. A sum is of at most 65,535 of 32 bits: ten times it fits.
-func (h *History) scaleNumbers(by int32) {
-	for i := range h.minutes.cells {
-		c := &h.minutes.cells[i]
+func (h History) scaleNumbers(by int32) {
+	for c := range h.minuteRing().all() {
 		c.mean, c.low, c.high = by*c.mean, by*c.low, by*c.high
 	}
-	for _, r := range [...]*ring[total]{&h.hours, &h.days} {
-		for i := range r.cells {
-			c := &r.cells[i]
+	for _, r := range h.totalRings() {
+		for c := range r.all() {
 			c.sum, c.min, c.max = int64(by)*c.sum, by*c.min, by*c.max
 		}
 	}
 }
 
 // widen goes over to the wide form. The numbers of the cells are zero then.
-func (h *History) widen() {
-	narrow := *h
-	h.makeWide()
-	for i := range h.wide.minutes {
-		h.wide.minutes[i] = narrow.minuteAt(i)
+func (h History) widen() {
+	w := h.newWide()
+	minutes, hours, days := h.minuteRing(), h.hourRing(), h.dayRing()
+	for i := range w.minutes {
+		w.minutes[i] = h.minuteOf(minutes.cell(i), i)
 	}
-	for i := range h.wide.hours {
-		h.wide.hours[i] = narrow.totalAt(&narrow.hours, i)
+	for i := range w.hours {
+		w.hours[i] = h.totalOf(&hours, hours.cell(i), i)
 	}
-	for i := range h.wide.days {
-		h.wide.days[i] = narrow.totalAt(&narrow.days, i)
+	for i := range w.days {
+		w.days[i] = h.totalOf(&days, days.cell(i), i)
 	}
 	h.scaleNumbers(0)
+	h.setWide(w)
+}
+
+func (h History) newWide() *wide {
+	totals := make([]Total, HourCells+DayCells)
+	return &wide{minutes: make([]Value, MinuteCells), hours: totals[:HourCells:HourCells], days: totals[HourCells:]}
+}
+
+func (h History) setWide(w *wide) {
+	if h.r.wide == nil {
+		h.r.wide = make([]*wide, len(h.r.heads))
+	}
+	h.r.wide[h.column] = w
+	h.wide = true
 }

@@ -10,9 +10,9 @@ type rollingHour struct {
 }
 
 // RollingHour is the total of the per slots that end with a slot, as far as they are held; per is at most 60.
-func (h *History) RollingHour(slot, per int64) Total {
+func (h History) RollingHour(slot, per int64) Total {
 	c := &h.hour
-	if !c.ok || per != c.per || slot < c.last || slot-c.last > per || c.last-per < h.minutes.head-MinuteCells {
+	if !c.ok || per != c.per || slot < c.last || slot-c.last > per || c.last-per < h.minutes-MinuteCells {
 		*c = rollingHour{ok: true, last: slot - per, per: per}
 		for c.last < slot {
 			c.last++
@@ -39,7 +39,7 @@ func (h *History) RollingHour(slot, per int64) Total {
 }
 
 // rollIn counts a slot in the rolling hour.
-func (h *History) rollIn(slot int64) {
+func (h History) rollIn(slot int64) {
 	v, mark := h.Minute(slot)
 	if mark == nil {
 		return
@@ -63,8 +63,8 @@ type rollingDay struct {
 }
 
 // RollingDay is the total of an hour and of the 23 before it, as far as they are held.
-func (h *History) RollingDay(hour int64) Total {
-	if !h.day.ok || h.day.hour != hour || hour != h.hours.head {
+func (h History) RollingDay(hour int64) Total {
+	if !h.day.ok || h.day.hour != hour || hour != h.hours {
 		h.day = rollingDay{ok: true, hour: hour}
 		for i := hour - 23; i < hour; i++ {
 			t, _ := h.Hour(i)
@@ -78,37 +78,38 @@ func (h *History) RollingDay(hour int64) Total {
 }
 
 // EachDirtyHour calls fn for every hour before one that changed since it was published, oldest first.
-func (h *History) EachDirtyHour(before int64, fn func(i int64, t Total, mark *Mark)) {
-	h.eachDirty(&h.hours, h.hours.oldest(), min(before, h.hours.head+1), fn)
+func (h History) EachDirtyHour(before int64, fn func(i int64, t Total, mark *Mark)) {
+	h.eachDirty(h.hourRing(), min(before, h.hours+1), fn)
 }
 
 // EachDirtyDay is EachDirtyHour for days.
-func (h *History) EachDirtyDay(before int64, fn func(i int64, t Total, mark *Mark)) {
-	h.eachDirty(&h.days, h.days.oldest(), min(before, h.days.head+1), fn)
+func (h History) EachDirtyDay(before int64, fn func(i int64, t Total, mark *Mark)) {
+	h.eachDirty(h.dayRing(), min(before, h.days+1), fn)
 }
 
 // EachLostHour calls fn for every dirty hour that Fill would drop for an hour i, oldest first.
-func (h *History) EachLostHour(i int64, fn func(i int64, t Total, mark *Mark)) {
-	if i > h.hours.head {
-		h.eachDirty(&h.hours, h.hours.oldest(), min(i-HourCells, h.hours.head)+1, fn)
+func (h History) EachLostHour(i int64, fn func(i int64, t Total, mark *Mark)) {
+	if i > h.hours {
+		h.eachDirty(h.hourRing(), min(i-HourCells, h.hours)+1, fn)
 	}
 }
 
 // EachLostDay is EachLostHour for days.
-func (h *History) EachLostDay(i int64, fn func(i int64, t Total, mark *Mark)) {
-	if i > h.days.head {
-		h.eachDirty(&h.days, h.days.oldest(), min(i-DayCells, h.days.head)+1, fn)
+func (h History) EachLostDay(i int64, fn func(i int64, t Total, mark *Mark)) {
+	if i > h.days {
+		h.eachDirty(h.dayRing(), min(i-DayCells, h.days)+1, fn)
 	}
 }
 
-func (h *History) eachDirty(r *ring[total], from, to int64, fn func(i int64, t Total, mark *Mark)) {
-	if r.head == noHead {
+// eachDirty calls fn for the dirty windows of a ring that are before one, oldest first.
+func (h History) eachDirty(r ring[total], before int64, fn func(i int64, t Total, mark *Mark)) {
+	if *r.head == noHead {
 		return
 	}
-	for i := from; i < to; i++ {
+	for i := r.oldest(); i < before; i++ {
 		at := r.at(i)
-		if c := &r.cells[at]; c.Flags&(held|Dirty) == held|Dirty {
-			fn(i, h.totalAt(r, at), &c.Mark)
+		if c := r.cell(at); c.Flags&(held|Dirty) == held|Dirty {
+			fn(i, h.totalOf(&r, c, at), &c.Mark)
 		}
 	}
 }

@@ -83,6 +83,13 @@ func newModelRing[T any](size int64) *modelRing[T] {
 	return &modelRing[T]{cells: map[int64]*T{}, size: size}
 }
 
+// newHistory is an empty History of Rings that have memory for another one only.
+func newHistory() History {
+	r := NewRings(1)
+	r.Of(0).Fill(0, 0, 0, Value{})
+	return r.Of(r.Add())
+}
+
 type modelTotal struct {
 	Total
 	mark Mark
@@ -101,7 +108,7 @@ func TestHistoryAgreesWithMaps(t *testing.T) {
 		math.MaxInt64, math.MinInt64, -5_500_000, 100_000_000_000}
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.SampledFrom([]int{2, 4, 7, len(values)}).Draw(t, "values")
-		h := NewHistory()
+		h := newHistory()
 		minutes, hours, days := newModelRing[modelMinute](MinuteCells), newModelRing[modelTotal](HourCells), newModelRing[modelTotal](DayCells)
 		value := func(name string) telemetry.Fixed { return rapid.SampledFrom(values[:most]).Draw(t, name) }
 		now := int64(29_000_000)
@@ -121,8 +128,8 @@ func TestHistoryAgreesWithMaps(t *testing.T) {
 				}
 			case 2:
 				form := h.AppendTo(nil)
-				h = NewHistory()
-				if rest, err := h.Read(form, new(Room)); err != nil || len(rest) > 0 {
+				h = newHistory()
+				if rest, err := h.Read(form); err != nil || len(rest) > 0 {
 					t.Fatalf("read back: %v, %d bytes left", err, len(rest))
 				}
 				if !bytes.Equal(form, h.AppendTo(nil)) {
@@ -136,13 +143,13 @@ func TestHistoryAgreesWithMaps(t *testing.T) {
 			}
 			slot := now - rapid.SampledFrom([]int64{0, 0, 0, 0, 1, 30, 100, 130, 4000}).Draw(t, "age")
 			v := Value{value("mean"), value("low"), value("high")}
-			fillModel(t, &h, minutes, hours, days, slot, v)
-			checkModel(t, &h, minutes, hours, days, slot, rapid.SampledFrom([]int64{60, 12}).Draw(t, "per"))
+			fillModel(t, h, minutes, hours, days, slot, v)
+			checkModel(t, h, minutes, hours, days, slot, rapid.SampledFrom([]int64{60, 12}).Draw(t, "per"))
 		}
 	})
 }
 
-func fillModel(t *rapid.T, h *History, minutes *modelRing[modelMinute], hours, days *modelRing[modelTotal], slot int64, v Value) {
+func fillModel(t *rapid.T, h History, minutes *modelRing[modelMinute], hours, days *modelRing[modelTotal], slot int64, v Value) {
 	hour, day := slot/60, slot/1440
 	mark, ok := h.Fill(slot, hour, day, v)
 	if tooOld := hours.any && hour <= hours.head-HourCells || days.any && day <= days.head-DayCells; tooOld == ok {
@@ -181,7 +188,7 @@ func fillModel(t *rapid.T, h *History, minutes *modelRing[modelMinute], hours, d
 	}
 }
 
-func checkModel(t *rapid.T, h *History, minutes *modelRing[modelMinute], hours, days *modelRing[modelTotal], slot, per int64) {
+func checkModel(t *rapid.T, h History, minutes *modelRing[modelMinute], hours, days *modelRing[modelTotal], slot, per int64) {
 	for i := slot - 300; i < slot+300; i++ {
 		v, mark := h.Minute(i)
 		if m := minutes.cells[i]; (m != nil && minutes.holds(i)) != (mark != nil) || mark != nil && (v != m.Value || *mark != m.mark) {
@@ -252,22 +259,22 @@ func TestColumnsRoundTrip(t *testing.T) {
 // Damaged forms are refused or give a History that works.
 func FuzzRead(f *testing.F) {
 	for _, most := range []telemetry.Fixed{50_000_000, math.MaxInt64} {
-		h := NewHistory()
+		h := newHistory()
 		for i := range int64(300) {
 			h.Fill(29_000_000+i, (29_000_000+i)/60, (29_000_000+i)/1440, Value{telemetry.Fixed(i) * 1000, 0, most})
 		}
 		f.Add(h.AppendTo(nil))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h := NewHistory()
-		if _, err := h.Read(b, new(Room)); err != nil {
+		h := newHistory()
+		if _, err := h.Read(b); err != nil {
 			return
 		}
-		back, form := NewHistory(), h.AppendTo(nil)
-		if _, err := back.Read(form, new(Room)); err != nil || !bytes.Equal(back.AppendTo(nil), form) {
+		back, form := newHistory(), h.AppendTo(nil)
+		if _, err := back.Read(form); err != nil || !bytes.Equal(back.AppendTo(nil), form) {
 			t.Fatalf("%q, which was read: %v", form, err)
 		}
-		from := h.minutes.head - 200
+		from := h.minutes - 200
 		for i := from; i < from+400; i++ {
 			h.Fill(i, i/60, i/1440, Value{1, 2, 3})
 			sum, day := h.RollingHour(i, 60), h.RollingDay(i/60)
