@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"math/bits"
+	"slices"
 	"strconv"
 )
 
@@ -87,22 +88,39 @@ func (f Fixed) Append(dst []byte) []byte {
 		dst = append(dst, '-')
 		u = -u
 	}
-	dst = strconv.AppendUint(dst, u/uint64(FixedOne), 10)
-	frac := uint32(u % uint64(FixedOne))
+	whole := u / uint64(FixedOne)
+	frac := uint32(u - whole*uint64(FixedOne))
+	dst = AppendUint(dst, whole)
 	if frac == 0 {
 		return dst
 	}
-	high, mid, low := twoDigits(frac/10_000), twoDigits(frac/100%100), twoDigits(frac%100)
-	buf := [1 + fixedDigits]byte{'.', high[0], high[1], mid[0], mid[1], low[0], low[1]}
-	n := len(buf)
-	for buf[n-1] == '0' {
+	n := len(dst)
+	dst = slices.Grow(dst, 1+fixedDigits)[:n+1+fixedDigits]
+	b := dst[n:]
+	b[0] = '.'
+	putPair(b[1:3], frac/10_000)
+	putPair(b[3:5], frac/100%100)
+	putPair(b[5:7], frac%100)
+	n = len(dst)
+	for dst[n-1] == '0' {
 		n--
 	}
-	return append(dst, buf[:n]...)
+	return dst[:n]
 }
 
-// twoDigits is the text of 0..99, by the table: a line has dozens of numbers.
-func twoDigits(n uint32) string { return digitPairs[2*n : 2*n+2] }
+// AppendUint is strconv.AppendUint for decimals that mostly are small: a line has dozens of them.
+func AppendUint(dst []byte, u uint64) []byte {
+	switch {
+	case u < 10:
+		return append(dst, '0'+byte(u))
+	case u < 100:
+		return append(dst, digitPairs[2*u], digitPairs[2*u+1])
+	}
+	return strconv.AppendUint(dst, u, 10)
+}
+
+// putPair puts the text of 0..99 into two bytes.
+func putPair(b []byte, n uint32) { b[0], b[1] = digitPairs[2*n], digitPairs[2*n+1] }
 
 const digitPairs = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899"
 

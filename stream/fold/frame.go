@@ -17,6 +17,7 @@ var journalFramer = hj212.Framer{Tolerant: true, CRC: hj212.DialectNone, MaxData
 // the device's own, of a credible time, numeric and marked valid. Everything else becomes a point or a finding.
 func (s *State) frame(d *device, e *telemetry.Entry) {
 	received := e.Received.UnixMilli()
+	s.reads += d.fetch()
 	s.seen(d, received)
 	fr, _, err := journalFramer.Next(e.Value, true)
 	if err == nil {
@@ -126,6 +127,10 @@ func (s *State) groups(d *device, m *hj212.Message, received int64) (all, news b
 			last, begun, *rec = g.DataTime, true, record{good: true}
 			at, ok = s.eventTime(d, m, g.DataTime, received)
 			all = all && ok
+			if ok && string(m.CN) == "2051" {
+				minute := d.slotOf(at) * d.interval()
+				s.reads += d.rings.Fetch(minute/d.interval(), 60/d.interval(), minute/60, dayOf(minute))
+			}
 		}
 		if ok {
 			rec.groups++

@@ -52,6 +52,7 @@ type State struct {
 	out       outputs       // of the entry at hand
 	scratch   []*device
 	shown     shown // of the verdict at hand
+	reads     int   // of no meaning: what is read ahead goes here, see device.fetch
 }
 
 // Stats counts what the fold has seen since the beginning of the journal.

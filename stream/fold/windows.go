@@ -2,7 +2,6 @@ package fold
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"outfall/ingest/hj212"
@@ -112,9 +111,9 @@ func meanFields(l *line, t *window.Total, due int, rev uint16) {
 	b := t.Mean().Append(append(l.b, " avg="...))
 	b = t.Min.Append(append(b, ",min="...))
 	b = t.Max.Append(append(b, ",max="...))
-	b = strconv.AppendInt(append(b, ",count="...), int64(t.N), 10)
-	b = strconv.AppendInt(append(b, "i,due="...), int64(due), 10)
-	b = strconv.AppendUint(append(b, "i,rev="...), uint64(rev), 10)
+	b = telemetry.AppendUint(append(b, ",count="...), uint64(t.N))
+	b = telemetry.AppendUint(append(b, "i,due="...), uint64(due))
+	b = telemetry.AppendUint(append(b, "i,rev="...), uint64(rev))
 	l.b, l.fields = append(b, 'i'), 6
 }
 

@@ -55,6 +55,30 @@ func widened[T any](cells []T, rows, from, to int) []T {
 	return wider
 }
 
+// Fetch reads a little of each line of memory that Fill and the rolling windows of all series will touch for a slot, the newest most likely, so
+// that the cache asks for all of them at once. What it returns has no meaning. per is the number of slots of an hour.
+func (r *Rings) Fetch(slot, per, hour, day int64) (read int) {
+	for i := range r.heads {
+		h := &r.heads[i]
+		read += int(h.minutes) + int(h.hour.last) + int(h.day.hour)
+	}
+	if r.columns == 0 {
+		return read
+	}
+	for _, i := range [...]int64{slot, slot - per} {
+		read += fetchRow(r.minutes, int(uint64(i)%MinuteCells)*r.columns, r.columns, func(c *minute) int { return int(c.mean) })
+	}
+	read += fetchRow(r.hours, int(uint64(hour)%HourCells)*r.columns, r.columns, func(c *total) int { return int(c.sum) })
+	return read + fetchRow(r.days, int(uint64(day)%DayCells)*r.columns, r.columns, func(c *total) int { return int(c.sum) })
+}
+
+func fetchRow[T any](cells []T, from, n int, of func(*T) int) (read int) {
+	for i := from; i < from+n; i += 2 {
+		read += of(&cells[i])
+	}
+	return read
+}
+
 func (h History) minuteRing() ring[minute] {
 	return ring[minute]{cells: own(h, h.r.minutes), head: &h.minutes, count: MinuteCells, stride: h.r.columns}
 }
