@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -58,7 +59,7 @@ func (s *session) beginSaving() {
 	s.saving = v
 	go func() {
 		defer close(v.done)
-		if v.err = s.write(ctx, v); v.err != nil {
+		if v.err = s.write(ctx, v); v.err != nil && !errors.Is(ctx.Err(), context.Canceled) { // given up is not failed
 			s.w.metrics.snapshots[snapshotFailed].Inc()
 		}
 	}()
@@ -171,10 +172,17 @@ func (s *session) saveSome() {
 		v.cancel()
 		v.frozen.Drop()
 		s.saving = nil
-		if v.err != nil {
+		switch {
+		case v.frozen.GivenUp():
+			s.saveAt = time.Now() // the next one, of the state behind the entry that changed too much of it
+		case v.err != nil:
 			s.log.Error().Err(v.err).Msg("snapshot not written: a restart folds more again")
 		}
 	default:
+		if v.frozen.GivenUp() {
+			v.cancel() // the writer's end is seen after one of the next batches
+			return
+		}
 		v.step()
 	}
 }
@@ -185,6 +193,8 @@ func (s *session) pollWait() time.Duration {
 	switch v := s.saving; {
 	case v == nil || v.encoded:
 		return -1
+	case v.frozen.GivenUp():
+		return writerWait
 	case v.room():
 		return stepTime
 	default:

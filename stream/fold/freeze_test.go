@@ -114,18 +114,26 @@ func TestFreezeOneAtATime(t *testing.T) {
 	b.s.Freeze()
 }
 
+// manyDevices is a state of so many devices that were registered at once, and an entry for each that registers it again.
+func manyDevices(n int) (*State, []telemetry.Entry) {
+	s, entries := New(0), make([]telemetry.Entry, n)
+	for i := range entries {
+		mn := fmt.Sprint(i)
+		entries[i] = telemetry.Entry{Received: t0, Kind: telemetry.KindRegistry, MN: mn, Value: telemetry.AppendJSON(nil, &telemetry.Device{
+			MN: mn, Outlet: "W01", Medium: "water", MinuteInterval: 1, OfflineAfter: 600})}
+		s.Apply(&entries[i], func(telemetry.Output) {})
+	}
+	return s, entries
+}
+
 // What is copied for a snapshot on its way out goes out in pieces, whatever n.
 func TestFrozenPieces(t *testing.T) {
-	s, entry := New(0), telemetry.Entry{Received: t0}
-	for i := range 15_000 {
-		entry.MN = fmt.Sprint(i)
-		s.Apply(&telemetry.Entry{Received: t0, Kind: telemetry.KindRegistry, MN: entry.MN, Value: telemetry.AppendJSON(nil, &telemetry.Device{
-			MN: entry.MN, Outlet: "W01", Medium: "water", MinuteInterval: 1, OfflineAfter: 600})}, func(telemetry.Output) {})
-	}
+	s, again := manyDevices(15_000)
 	want := canonical(t, s.AppendTo(nil))
 	f := s.Freeze()
-	at := t0.Add(time.Hour)
-	s.Apply(&telemetry.Entry{Received: at, Kind: telemetry.KindTick, Value: telemetry.AppendJSON(nil, telemetry.Tick{Time: at})}, func(telemetry.Output) {})
+	for i := range again {
+		s.Apply(&again[i], func(telemetry.Output) {})
+	}
 	if len(f.saved) < 2 {
 		t.Fatalf("%d pieces, want several", len(f.saved))
 	}
@@ -139,5 +147,37 @@ func TestFrozenPieces(t *testing.T) {
 	}
 	if canonical(t, form) != want {
 		t.Error("the snapshot is not the state at Freeze")
+	}
+}
+
+// The end of an hour changes every device: a snapshot that has more of them to copy than an entry can wait for is given up, one that has few
+// goes on, and so does the one after one that was given up.
+func TestFrozenGivenUp(t *testing.T) {
+	const few = 20
+	s, _ := manyDevices(maxSaved + few)
+	hour := t0.Truncate(time.Hour)
+	for i, out := range []int{few, few - 1, 0, few - 1} { // of the snapshot when the hour ends
+		f := s.Freeze()
+		form, _ := f.Next(nil, 0)
+		form, _ = f.Next(form, out)
+		want := canonical(t, s.AppendTo(nil))
+		hour = hour.Add(time.Hour)
+		at := hour.Add(graceMs * time.Millisecond)
+		s.Apply(&telemetry.Entry{Received: at, Kind: telemetry.KindTick, Value: telemetry.AppendJSON(nil, telemetry.Tick{Time: at})}, func(telemetry.Output) {})
+		if wantGivenUp := i%2 == 1; f.GivenUp() != wantGivenUp {
+			t.Fatalf("%d devices of %d are out: given up %t, want %t", out, maxSaved+few, f.GivenUp(), wantGivenUp)
+		}
+		if f.GivenUp() {
+			if piece, done := f.Next(nil, 1); len(piece) > 0 || !done {
+				t.Errorf("%d bytes, done %t of a snapshot that was given up", len(piece), done)
+			}
+			continue
+		}
+		for done := false; !done; {
+			form, done = f.Next(form, 1)
+		}
+		if canonical(t, form) != want {
+			t.Error("the snapshot is not the state at Freeze")
+		}
 	}
 }

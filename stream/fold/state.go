@@ -42,6 +42,7 @@ type State struct {
 
 	frozen *Frozen // the snapshot that is on its way out, if any
 	epoch  uint64  // number of the newest Freeze
+	gaveUp bool    // the newest snapshot to end was given up
 
 	msg       hj212.Message // scratch of one frame
 	obs       observation   // scratch of one group
@@ -188,6 +189,13 @@ func (s *State) change(d *device) {
 	}
 }
 
+// changeAll comes before change when one entry changes many devices.
+func (s *State) changeAll(ds []*device) {
+	if s.frozen != nil {
+		s.frozen.prepare(ds)
+	}
+}
+
 // nowMs is the log clock, or the receipt time of the entry at hand while no tick has been seen.
 func (s *State) nowMs() int64 {
 	if s.clock != 0 {
@@ -199,6 +207,7 @@ func (s *State) nowMs() int64 {
 // setRules puts a rule set in force. Alarms of rules that are gone or changed are cleared.
 func (s *State) setRules(rs *rules.RuleSet) {
 	s.rules = rs
+	s.changeAll(s.list)
 	for _, d := range s.byMN() {
 		s.change(d)
 		s.rebind(d)
@@ -234,6 +243,7 @@ func (s *State) tick(now int64) {
 		due = append(due, d)
 	}
 	sortByMN(due)
+	s.changeAll(due)
 	for _, d := range due {
 		s.change(d)
 		s.runTimers(d, now)
