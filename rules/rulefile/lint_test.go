@@ -9,7 +9,7 @@ const linted = `
 ruleset: lint
 version: 2
 library:
-  - GB 18485-2014
+  - GB 12348-2008
 rules:
   - {id: a, title: t, basis: b, factor: w01018, statistic: hour, limit: {high: 50, unit: mg/L}}
   - {id: b, title: t, basis: b, factor: w01018, statistic: hour, limit: {high: 60, unit: mg/L}%s}
@@ -49,13 +49,19 @@ func TestWarnings(t *testing.T) {
 			}
 		})
 	}
-	library := strings.Replace(strings.Replace(linted, "GB 18485-2014", "GB 18918-2002", 1), "%s", ", verdict: warn, medium: water", 1)
+	library := strings.Replace(strings.Replace(linted, "GB 12348-2008", "GB 18918-2002", 1), "%s", ", verdict: warn, medium: water", 1)
 	f, err := Read("r", []byte(library))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if w := f.Warnings("r", nil); len(w) == 0 || !strings.Contains(w[0].Message, "b: overlaps with gb18918-2002.001.w01018-hour") {
 		t.Errorf("beside the library: %v", w)
+	}
+	if f, err = Read("r", []byte(strings.Replace(strings.Replace(linted, "GB 12348-2008", "GB 18485-2014", 1), "%s", ", verdict: warn", 1))); err != nil {
+		t.Fatal(err)
+	}
+	if w := f.Warnings("r", nil); len(w) != 1 || w[0].Line != 5 || !strings.Contains(w[0].Message, "not judged, as others of its standard") {
+		t.Errorf("a standard of corrected values: %v", w)
 	}
 	untested := strings.Replace(strings.Replace(linted, ", {at: 1h, none: b}", "", 1), "%s", ", verdict: warn", 1)
 	if f, err = Read("r", []byte(untested)); err != nil {
