@@ -127,3 +127,24 @@ func TestCorrectedRuleWaits(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// The event that a correction ends an alarm by shows the value that raised it, and no judgement of another.
+func TestJudgementIsOfTheValueShown(t *testing.T) {
+	b := newBed(t)
+	b.rules(rules.Rule{ID: "h", Statistic: telemetry.StatHour, High: high(50_000_000), Rounding: rules.RoundingNone})
+	b.now = t0.Add(time.Hour)
+	for i := range 45 {
+		b.minute(t0.Add(time.Duration(i)*time.Minute), "60")
+	}
+	b.wait(3 * time.Minute)
+	if got := b.alarms(); len(got) != 1 || got[0].Judgement == nil || got[0].Judgement.Valid != 45 {
+		t.Fatalf("raised: %+v", got)
+	}
+	for i := 45; i < 60; i++ {
+		b.minute(t0.Add(time.Duration(i)*time.Minute), "0")
+	}
+	b.wait(time.Minute)
+	if got := b.alarms(); len(got) != 1 || got[0].State != telemetry.AlarmCleared || got[0].Value != 60_000_000 || got[0].Judgement != nil {
+		t.Errorf("corrected: %+v", got)
+	}
+}

@@ -202,9 +202,10 @@ type shown struct {
 	w judged
 }
 
-// judgement is what stands behind the window that an alarm shows; nil when another window is at hand.
+// judgement is what stands behind the window that an alarm shows; nil when another one is at hand, or another value of it: a correction that
+// ends an alarm.
 func (s *State) judgement(d *device, r *rules.Rule, a *openAlarm) *telemetry.Judgement {
-	if s.shown.w.measure.N == 0 || s.shown.w.start != a.start || s.shown.w.end != a.end {
+	if at := &s.shown.w; at.measure.N == 0 || at.start != a.start || at.end != a.end || at.measure.Value() != a.value {
 		return nil
 	}
 	window := s.windowOf(d, r, s.shown.w)
