@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"outfall/rules"
 	"outfall/telemetry"
 )
 
@@ -106,4 +107,18 @@ func TestAlgorithmSwitches(t *testing.T) {
 	}
 	b.algorithm(1)
 	want("d", true)
+}
+
+// A text that is remembered for its time is no value before a late one: the limit was crossed once, not twice in a row.
+func TestTextIsNoValueBeforeALateOne(t *testing.T) {
+	b := newBed(t)
+	b.algorithm(2)
+	b.rules(rules.Rule{ID: "i", Statistic: telemetry.StatInstant, High: high(50_000_000), RaiseAfter: 2})
+	for _, v := range []struct {
+		at    int
+		value string
+	}{{0, "broken"}, {60, "10"}, {30, "70"}} {
+		b.frame("2011", t0.Add(time.Duration(v.at)*time.Second), "w01018-Rtd="+v.value+",w01018-Flag=N")
+	}
+	b.wantLife("")
 }

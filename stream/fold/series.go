@@ -229,7 +229,7 @@ func (s *State) instantAgain(d *device, o *observation, v sentValue) bool {
 			}
 		}
 	}
-	sr.remember(o.at, v, o.valid)
+	sr.remember(o.at, v, o.valid && !v.isText)
 	return false
 }
 
