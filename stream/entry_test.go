@@ -24,7 +24,9 @@ func TestDecodeEntry(t *testing.T) {
 		{"command without a device", "command", "", "", 0},
 		{"frame without a device", "frame", "", "", 0},
 		{"session without a device", "session", "", "", 0},
-		{"kind of a later version", "mark", "MN1", "", 0},
+		{"mark", "mark", "MN1", "", telemetry.KindMark},
+		{"mark without a device", "mark", "", "", 0},
+		{"kind of a later version", "unheard-of", "MN1", "", 0},
 		{"no kind", "", "MN1", "", 0},
 	}
 	for _, tt := range tests {

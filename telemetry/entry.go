@@ -20,6 +20,7 @@ const (
 	KindOutcome                  // Outcome: a step in a command's life
 	KindVersion                  // Version: from here on the fold computes by another algorithm; written to every partition
 	KindAction                   // Action: what people did about alarms, and whether they were told
+	KindMark                     // Mark: a state of the plant or of its monitoring, declared for a time
 	kindEnd
 )
 
@@ -34,7 +35,7 @@ func Kinds() []Kind {
 
 var kindNames = map[Kind]string{
 	KindFrame: "frame", KindReject: "reject", KindSession: "session", KindTick: "tick", KindRegistry: "registry", KindRules: "rules",
-	KindCommand: "command", KindOutcome: "outcome", KindVersion: "version", KindAction: "action",
+	KindCommand: "command", KindOutcome: "outcome", KindVersion: "version", KindAction: "action", KindMark: "mark",
 }
 
 // String is the kind's name on the wire; it is empty for a value that is no kind.

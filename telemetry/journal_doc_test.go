@@ -14,7 +14,8 @@ func TestJournalPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[Kind]any{KindSession: &Session{}, KindTick: &Tick{}, KindRegistry: &Device{}, KindCommand: &Command{}, KindOutcome: &Outcome{}, KindVersion: &Version{}, KindAction: &Action{}}
+	values := map[Kind]any{KindSession: &Session{}, KindTick: &Tick{}, KindRegistry: &Device{}, KindCommand: &Command{}, KindOutcome: &Outcome{}, KindVersion: &Version{},
+		KindAction: &Action{}, KindMark: &Mark{}}
 	seen := map[Kind]bool{}
 	for _, m := range regexp.MustCompile("(?s)```json ([a-z]+)\n(.*?)\n```").FindAllSubmatch(page, -1) {
 		k, ok := ParseKind(string(m[1]))

@@ -47,7 +47,28 @@ const (
 	AlarmRaised  AlarmState = "raised"  // the condition held for long enough
 	AlarmUpdated AlarmState = "updated" // worse, or the level or a corrected value changed
 	AlarmCleared AlarmState = "cleared" // the condition has been gone for long enough
+
+	// A mark can take the ground from under an alarm, and its revocation give it back: the alarm is then raised again, under its id.
+	AlarmWithdrawn AlarmState = "withdrawn"
+
+	// What people did about an alarm, by Action. None of these says whether its condition still holds: ClearedAt does.
+	AlarmAcknowledged AlarmState = "acknowledged"
+	AlarmExplained    AlarmState = "explained"
+	AlarmClosed       AlarmState = "closed"
 )
+
+// AlarmStates lists every AlarmState.
+func AlarmStates() []AlarmState {
+	return []AlarmState{AlarmRaised, AlarmUpdated, AlarmCleared, AlarmWithdrawn, AlarmAcknowledged, AlarmExplained, AlarmClosed}
+}
+
+// Ends reports whether the alarm's condition is over, or never was.
+func (s AlarmState) Ends() bool { return s == AlarmCleared || s == AlarmWithdrawn }
+
+// ByPeople reports whether the event is what somebody did about the alarm: it changes nothing of its condition.
+func (s AlarmState) ByPeople() bool {
+	return s == AlarmAcknowledged || s == AlarmExplained || s == AlarmClosed
+}
 
 // AlarmLevel says what crossing means: warning is the early warning below the limit (预警), exceed the limit itself (超标).
 type AlarmLevel string
@@ -87,6 +108,13 @@ type Alarm struct {
 	// Judgement is how the window shown was judged; nil when the rule asks for nothing that is not above, and in events that another
 	// window caused.
 	Judgement *Judgement `json:"judgement,omitempty"`
+
+	Mark   string     `json:"mark,omitempty"`   // id of the mark whose coming or going caused the event
+	Reason string     `json:"reason,omitempty"` // what the mark is, or what became of it
+	Action string     `json:"action,omitempty"` // acknowledged, explained, closed: id of the Action
+	Who    string     `json:"who,omitempty"`    // the same: who did it,
+	When   *time.Time `json:"when,omitempty"`   // when,
+	Text   string     `json:"text,omitempty"`   // and what they say
 }
 
 // A Judgement is what stands behind a verdict. Field order is the wire form.
@@ -144,6 +172,10 @@ type Finding struct {
 	Count  int64       `json:"count"`  // how many things it sums up, at least 1
 	Offset int64       `json:"offset"` // journal offset of the cause
 	At     time.Time   `json:"at"`     // log clock of the partition, or receipt before the first tick
+
+	Mark       string `json:"mark,omitempty"`       // id of the mark that it is about
+	Clause     string `json:"clause,omitempty"`     // of the text that sets what is not kept
+	Confidence string `json:"confidence,omitempty"` // how sure that is: confirmed, single, inferred, proposed
 }
 
 // FindingKind names a finding. The list is closed: it is a metric label and a tag.
@@ -168,13 +200,21 @@ const (
 	FindingSecondSession FindingKind = "second_session"     // two live connections of one device: cloned or spoofed; Detail names both peers
 	FindingPackets       FindingKind = "packets_incomplete" // packets of a set (PNUM, PNO) never came; Count of them, Detail says which
 	FindingCommandFailed FindingKind = "command_failed"     // a command was refused, failed or expired; CN and QN are the command's
+
+	FindingMarkRefused FindingKind = "mark_refused" // a mark that does not hold, or names another that is not known
+	FindingMarkBeyond  FindingKind = "mark_beyond"  // a mark reaches further back than the windows that are held; Count is hours
+	FindingMarkLate    FindingKind = "mark_late"    // a mark, or its proofs, later than the marking rules allow
+	FindingMarkBudget  FindingKind = "mark_budget"  // the exempt time of a unit and year is used up, or nearly; Count is hours
+	FindingMarkLong    FindingKind = "mark_long"    // a state lasted longer than its standard allows; Count is hours
+	FindingAction      FindingKind = "action"       // somebody acted on an alarm that is not known, or that the action does not fit
 )
 
 // FindingKinds lists every FindingKind.
 func FindingKinds() []FindingKind {
 	return []FindingKind{FindingReject, FindingDuplicate, FindingConflict, FindingFuture, FindingTooOld, FindingBadTime, FindingNoRegistry,
 		FindingUnknownCode, FindingNotNumeric, FindingQuality, FindingOffline, FindingOnline, FindingGap, FindingCompleteness,
-		FindingSecondSession, FindingPackets, FindingCommandFailed}
+		FindingSecondSession, FindingPackets, FindingCommandFailed, FindingMarkRefused, FindingMarkBeyond, FindingMarkLate, FindingMarkBudget,
+		FindingMarkLong, FindingAction}
 }
 
 // A Status is the latest known of one device. Field order is the wire form.

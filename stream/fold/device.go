@@ -62,6 +62,9 @@ type device struct {
 
 	statusDirty bool
 	statusAt    int64
+
+	marks *deviceMarks // nil: it never had a mark
+	past  []pastAlarm  // alarms that are over and can still be acted on, the newest last
 }
 
 func newDevice(mn string, now int64) *device {
@@ -124,6 +127,9 @@ func (s *State) register(d *device, reg telemetry.Device) {
 		d.firstSlot = s.nowMs() / 60_000 / d.interval()
 	}
 	if from != to {
+		if d.marks != nil {
+			d.marks.newSlots(from)
+		}
 		for i := range d.series {
 			d.newSlots(&d.series[i], from, to)
 		}
@@ -257,6 +263,9 @@ func (s *State) runTimers(d *device, now int64) {
 	}
 	if now >= d.offlineAt() {
 		s.goOffline(d, now)
+	}
+	if d.marks != nil {
+		s.markTimers(d, now)
 	}
 	if now >= d.statusDue() {
 		s.status(d, now)

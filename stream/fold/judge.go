@@ -19,6 +19,7 @@ type binding struct {
 	kind   kind  // of the windows that rule judges
 	m      rules.Machine
 	last   int64      // end of the newest window judged, ms; 0: none
+	since  int64      // windows that ended before it was there are not its, ms; earlier where one was judged all the same
 	alarm  *openAlarm // nil: none yet. What it points to never changes.
 	before beforeNewest
 }
@@ -56,6 +57,7 @@ func (s *State) rebind(d *device) {
 	for i := range d.series {
 		s.bind(d, &d.series[i])
 	}
+	d.bindPast()
 }
 
 func (s *State) bind(d *device, sr *series) {
@@ -65,7 +67,7 @@ func (s *State) bind(d *device, sr *series) {
 		for i := range s.ruleList() {
 			if r := &s.rules.Rules[i]; r.Factor == sr.factor && r.Applies(&d.reg) {
 				rule := r.At(&d.reg)
-				sr.bindings = append(sr.bindings, binding{rule: rule, index: int32(i), kind: kindOf(rule.Statistic)})
+				sr.bindings = append(sr.bindings, binding{rule: rule, index: int32(i), kind: kindOf(rule.Statistic), since: s.nowMs() - graceMs})
 			}
 		}
 	}
@@ -105,6 +107,9 @@ func sameRule(bs []binding, r *rules.Rule) *binding {
 // consecutive ones. The newest window, when it comes again corrected, is judged in its own place; one that comes after newer ones were
 // judged is judged by itself, see judgeLate.
 func (s *State) judge(d *device, sr *series, k kind, w judged) {
+	if s.remarking != nil {
+		return // rejudge does it
+	}
 	if sr.judges>>k&1 != 0 {
 		for i := range sr.bindings {
 			if sr.bindings[i].kind == k {
@@ -127,6 +132,7 @@ func (s *State) judgeBy(d *device, sr *series, i int, w judged) {
 	if !ok {
 		return
 	}
+	b.since = min(b.since, w.start)
 	if b.rule.Explained() {
 		s.shown = shown{v, w}
 	}
@@ -147,6 +153,9 @@ func (s *State) judgeBy(d *device, sr *series, i int, w judged) {
 
 // verdict is what a rule says of a window; ok is false when it does not judge it.
 func (s *State) verdict(d *device, r *rules.Rule, w judged) (v rules.Verdict, ok bool) {
+	if d.marks != nil && d.marks.keepOut(r, &w) {
+		return rules.Verdict{}, false
+	}
 	window := s.windowOf(d, r, w)
 	return r.JudgeWindow(&window)
 }
@@ -297,10 +306,12 @@ func (s *State) newAlarm(d *device, sr *series, r *rules.Rule, v rules.Verdict, 
 
 func (s *State) alarmEvent(d *device, sr *series, r *rules.Rule, a *openAlarm, state telemetry.AlarmState, cleared *time.Time) {
 	limit := r.LimitOf(a.kind)
+	s.keepPast(d, sr, r, a, state)
 	ev := telemetry.Alarm{ID: a.id, State: state, Level: a.level, MN: d.mn, Outlet: d.reg.Outlet, OutletName: d.reg.OutletName,
 		Enterprise: d.reg.Enterprise, Region: d.reg.Region, Factor: sr.factor, Statistic: r.Statistic, WindowStart: msTime(a.start), WindowEnd: msTime(a.end),
 		Value: a.value, Limit: limit, LimitKind: a.kind, Unit: r.Unit, Basis: r.Basis, Rule: r.ID, RuleSet: a.ruleSet,
 		RaisedAt: msTime(a.raisedAt), ClearedAt: cleared, At: msTime(s.nowMs()), Judgement: s.judgement(d, r, a)}
+	s.note.fill(&ev)
 	if a.level == telemetry.LevelExceed && a.kind == rules.KindHigh {
 		ev.TimesOver = rules.TimesOver(a.value, limit)
 	}

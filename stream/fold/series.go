@@ -297,7 +297,7 @@ func (s *State) minuteRecord(d *device, o *observation) {
 	slot := d.slotOf(o.at)
 	sr, v := o.series, window.Value{Mean: avg, Low: low, High: high}
 	if d.slots.Filled(int(sr.column), slot*d.interval()) {
-		had, mark := d.hist(sr).Minute(slot)
+		had, mark := s.heldMinute(d, sr, slot)
 		if mark == nil {
 			o.record.notHeld++
 			return
@@ -323,7 +323,7 @@ func (s *State) invalidRecord(d *device, o *observation) (conflict bool) {
 	}
 	slot := d.slotOf(o.at)
 	if d.slots.Filled(int(o.series.column), slot*d.interval()) {
-		had, mark := d.hist(o.series).Minute(slot)
+		had, mark := s.heldMinute(d, o.series, slot)
 		if mark == nil || mark.Flags&window.FromRecord == 0 {
 			return false
 		}

@@ -12,7 +12,7 @@ import (
 
 // The form of a device: its texts, its numbers, its packets, its slots, its series.
 
-// Bits of a device's first number; presence is above them, in two bits, and above it whether the law follows.
+// Bits of a device's first number; presence is above them, in two bits, and above it what follows.
 const (
 	bitKnown = 1 << iota
 	bitDirty
@@ -20,7 +20,10 @@ const (
 	bitPeriodEnd
 	bitRegistered // reg has the MN
 	presenceShift = iota
+	presenceMask  = 3
 	bitLaw        = 1 << (presenceShift + 2)
+	bitMarks      = 1 << (presenceShift + 3)
+	bitPast       = 1 << (presenceShift + 4)
 )
 
 func bit(is bool, b uint64) uint64 {
@@ -33,7 +36,8 @@ func bit(is bool, b uint64) uint64 {
 func (e *encoder) device(d *device) {
 	e.texts(d.mn, d.reg.Outlet, d.reg.OutletName, d.reg.Enterprise, d.reg.Region, d.reg.Medium, d.reg.Edition)
 	e.uint(bit(d.known, bitKnown) | bit(d.dirty, bitDirty) | bit(d.statusDirty, bitStatusDirty) | bit(d.reg.PeriodEnd, bitPeriodEnd) |
-		bit(d.reg.MN != "", bitRegistered) | uint64(d.presence)<<presenceShift | bit(hasLaw(&d.reg), bitLaw))
+		bit(d.reg.MN != "", bitRegistered) | uint64(d.presence)<<presenceShift | bit(hasLaw(&d.reg), bitLaw) | bit(d.marks != nil, bitMarks) |
+		bit(len(d.past) > 0, bitPast))
 	e.uint(uint64(d.reg.MinuteInterval))
 	e.uint(uint64(d.reg.OfflineAfter))
 	e.uint(uint64(len(d.reg.Scales)))
@@ -55,6 +59,12 @@ func (e *encoder) device(d *device) {
 	e.b = d.days.AppendTo(d.hours.AppendTo(e.b))
 	for i := range d.series { // as many as the slots have
 		e.series(d, &d.series[i])
+	}
+	if d.marks != nil {
+		e.marks(d.marks)
+	}
+	if len(d.past) > 0 {
+		e.past(d)
 	}
 }
 
@@ -143,13 +153,14 @@ const (
 	bitMachineBefore
 	bitAlarmBefore
 	bitSameAlarm // the alarm before is the alarm
+	bitSince
 )
 
 func (e *encoder) binding(b *binding) {
 	e.uint(uint64(b.index))
 	e.int(b.last)
 	none := rules.Machine{}
-	has := bit(b.m != none, bitMachine) | bit(b.alarm != nil, bitAlarm) | bit(b.before.m != none, bitMachineBefore)
+	has := bit(b.since != 0, bitSince) | bit(b.m != none, bitMachine) | bit(b.alarm != nil, bitAlarm) | bit(b.before.m != none, bitMachineBefore)
 	if b.before.alarm == b.alarm || b.alarm != nil && b.before.alarm != nil && *b.before.alarm == *b.alarm {
 		has |= bitSameAlarm
 	} else {
@@ -168,6 +179,9 @@ func (e *encoder) binding(b *binding) {
 	if has&bitAlarmBefore != 0 {
 		e.alarm(b.before.alarm)
 	}
+	if has&bitSince != 0 {
+		e.int(b.since)
+	}
 }
 
 func (e *encoder) alarm(a *openAlarm) {
@@ -183,7 +197,7 @@ func (d *decoder) device(s *State) *device {
 	d.texts(&dev.mn, &r.Outlet, &r.OutletName, &r.Enterprise, &r.Region, &r.Medium, &r.Edition)
 	has := d.uint()
 	dev.known, dev.dirty, dev.statusDirty, r.PeriodEnd = has&bitKnown != 0, has&bitDirty != 0, has&bitStatusDirty != 0, has&bitPeriodEnd != 0
-	if dev.presence = presence(has >> presenceShift & 3); dev.presence > offline || has >= 2*bitLaw {
+	if dev.presence = presence(has >> presenceShift & presenceMask); dev.presence > offline || has >= 2*bitPast {
 		d.fail("device %s: presence %d", dev.mn, has>>presenceShift)
 	}
 	if has&bitRegistered != 0 {
@@ -233,6 +247,12 @@ func (d *decoder) device(s *State) *device {
 		if d.err != nil {
 			return dev
 		}
+	}
+	if has&bitMarks != 0 {
+		d.marks(dev)
+	}
+	if has&bitPast != 0 {
+		d.past(dev)
 	}
 	return dev
 }
@@ -355,6 +375,9 @@ func (d *decoder) binding(s *State, dev *device) binding {
 		b.before.alarm = b.alarm
 	case has&bitAlarmBefore != 0:
 		b.before.alarm = d.alarm()
+	}
+	if has&bitSince != 0 {
+		b.since = d.int()
 	}
 	return b
 }

@@ -37,8 +37,10 @@ type State struct {
 	names     map[string]*name
 	due       dueHeap
 	stats     Stats
-	alarmAt   int64 // time of the newest alarm point, ns: no two are equal
-	strangers int   // devices that are not in the registry
+	note      eventNote // what alarm events say beside the alarm
+	remarking *remark   // the change of marks that windows are published again for; nil: none
+	alarmAt   int64     // time of the newest alarm point, ns: no two are equal
+	strangers int       // devices that are not in the registry
 
 	frozen *Frozen // the snapshot that is on its way out, if any
 	epoch  uint64  // number of the newest Freeze
@@ -141,6 +143,12 @@ func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
 		if d := s.device(e.MN); d != nil {
 			s.outcome(d, e)
 		}
+	case telemetry.KindMark:
+		if d := s.device(e.MN); d != nil {
+			s.mark(d, e.Value)
+		}
+	case telemetry.KindAction:
+		s.action(e.MN, e.Value)
 	default:
 		return
 	}

@@ -14,6 +14,9 @@ import (
 // fillSlot gives a slot its minute value, or replaces one that was made of real-time values, and carries it into the hour, the day
 // and the rolling means. o is the record that the value comes from, nil for a slot made of real-time values.
 func (s *State) fillSlot(d *device, sr *series, slot int64, v window.Value, from window.Flags, o *observation) {
+	if d.marks != nil && s.fillTaken(d, sr, slot, v, from, o) {
+		return
+	}
 	minute := slot * d.interval()
 	hour, day := minute/60, dayOf(minute)
 	s.publishLost(d, sr, hour, day)
@@ -59,12 +62,12 @@ func (s *State) reviseRolling(d *device, sr *series) {
 	sr.late = span{}
 	per := 60 / d.interval()
 	for slot := max(late.from, sr.lastSlot-window.MinuteCells+per); slot < min(late.to+per-1, sr.lastSlot+1); slot++ {
-		if _, mark := d.hist(sr).Minute(slot); mark != nil {
+		if _, mark := s.heldMinute(d, sr, slot); mark != nil {
 			mark.Rev++ // one counter serves a slot's own mean and the rolling ones that end with it
 			s.rollingHour(d, sr, slot, mark.Rev)
 		}
 	}
-	_, newest := d.hist(sr).Minute(sr.lastSlot)
+	_, newest := s.heldMinute(d, sr, sr.lastSlot)
 	if newest == nil || (late.to-1)*d.interval()/60 < sr.lastSlot*d.interval()/60-23 {
 		return
 	}
@@ -78,7 +81,7 @@ func (s *State) reviseRolling(d *device, sr *series) {
 func (s *State) rollingHour(d *device, sr *series, slot int64, rev uint16) {
 	per := 60 / d.interval()
 	sum := d.hist(sr).RollingHour(slot, per)
-	if sum.N == 0 {
+	if sum.N == 0 && s.remarking == nil {
 		return
 	}
 	end := (slot + 1) * d.interval() * 60_000
@@ -91,7 +94,7 @@ func (s *State) rollingDay(d *device, sr *series, slot int64, rev uint16) {
 	last := slot * d.interval()
 	hour := last / 60
 	sum := d.hist(sr).RollingDay(hour)
-	if sum.N == 0 {
+	if sum.N == 0 && s.remarking == nil {
 		return
 	}
 	start, end := (hour-23)*3_600_000, (slot+1)*d.interval()*60_000
@@ -102,16 +105,22 @@ func (s *State) publishRolling(d *device, sr *series, k kind, start, end int64, 
 	l := s.out.series("mean", "", d, sr, string(k.statistic()))
 	meanFields(&l, sum, due, rev)
 	l.int("start", start/1000)
+	if d.marks != nil {
+		s.markFields(&l, d, sr, k, start, end, int64(sum.N), int64(due))
+	}
 	s.out.end(l, end)
 	s.judge(d, sr, k, judged{start: start, end: end, measure: rules.Measure{Sum: sum.Sum, N: int64(sum.N)}, valid: int64(sum.N), due: int64(due)})
 }
 
 // meanFields begins the fields of a mean. Most lines are means: their names are constants here, not parameters.
 func meanFields(l *line, t *window.Total, due int, rev uint16) {
-	b := t.Mean().Append(append(l.b, " avg="...))
-	b = t.Min.Append(append(b, ",min="...))
-	b = t.Max.Append(append(b, ",max="...))
-	b = telemetry.AppendUint(append(b, ",count="...), uint64(t.N))
+	b := append(l.b, ' ')
+	if t.N > 0 { // marks can leave nothing
+		b = t.Mean().Append(append(b, "avg="...))
+		b = t.Min.Append(append(b, ",min="...))
+		b = append(t.Max.Append(append(b, ",max="...)), ',')
+	}
+	b = telemetry.AppendUint(append(b, "count="...), uint64(t.N))
 	b = telemetry.AppendUint(append(b, "i,due="...), uint64(due))
 	b = telemetry.AppendUint(append(b, "i,rev="...), uint64(rev))
 	l.b, l.fields = append(b, 'i'), 6
@@ -139,6 +148,9 @@ func (s *State) publish(d *device, sr *series, k kind, start, end int64, t windo
 				l.fixed(fieldNames[x], f)
 			}
 		}
+	}
+	if d.marks != nil {
+		s.markFields(&l, d, sr, k, start, end, int64(t.N), int64(due))
 	}
 	s.out.end(l, at)
 	s.judge(d, sr, k, judged{start: start, end: end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: int64(due), mark: mark})

@@ -316,7 +316,7 @@ func (f *former) readTotals(b []byte, h History, r ring[total]) (rest []byte, er
 	b = f.read(b, &err)
 	for i, at := range places {
 		r.cell(int(at)).n = uint16(f.col[i])
-		odd = odd || f.col[i] < 1 || f.col[i] > maxValues
+		odd = odd || f.col[i] < 0 || f.col[i] > maxValues
 	}
 	b = f.read(b, &err)
 	for i, at := range places {
