@@ -4,8 +4,6 @@ import (
 	"context"
 	"strings"
 	"time"
-
-	"outfall/telemetry"
 )
 
 const (
@@ -78,7 +76,7 @@ func alertOf(e Event, now time.Time) amAlert {
 			delete(out.Labels, k)
 		}
 	}
-	if e.State == telemetry.AlarmCleared {
+	if e.State.Ends() {
 		out.EndsAt = now // not ClearedAt: a clear that comes late must end what was kept firing until now
 		if out.StartsAt.After(now) {
 			out.StartsAt = now

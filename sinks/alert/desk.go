@@ -135,11 +135,18 @@ func (d *desk) silencedBy(a *telemetry.Alarm, now time.Time) *silence {
 // add takes the next event of the topic. Its ended is called, during this call or a later one of finish, when nothing is to be done for it any more.
 func (d *desk) add(ev *event, now time.Time) {
 	a := &ev.Alarm
+	if a.State.ByPeople() { // they know
+		d.pending++
+		ev.open = 1
+		d.tally.unchanged++
+		d.end(ev)
+		return
+	}
 	before, alarm := d.follow(ev)
 	d.pending++
 	ev.open = 1 // this call's own, so that it can't end before it is known where it goes
 	by := d.silencedBy(a, now)
-	cleared := a.State == telemetry.AlarmCleared
+	cleared := a.State.Ends()
 	_, noted := d.receipts[receiptKey{ev.partition, ev.pos, ""}] // it was silenced before the restart
 	switch {
 	case cleared && !alarm.told: // people were not told that it began
@@ -169,7 +176,7 @@ func (d *desk) follow(ev *event) (before telemetry.AlarmLevel, alarm *openAlarm)
 	}
 	before = alarm.level
 	alarm.last, alarm.level = ev, a.Level
-	if a.State == telemetry.AlarmCleared {
+	if a.State.Ends() {
 		delete(d.alarms, a.ID)
 	} else {
 		d.alarms[a.ID] = alarm

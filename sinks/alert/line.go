@@ -89,7 +89,7 @@ func (l *line) keep(ev *event) {
 	if l.ch.Type != TypeAlertmanager {
 		return
 	}
-	if ev.State == telemetry.AlarmCleared {
+	if ev.State.Ends() {
 		delete(l.firing, ev.ID)
 	} else {
 		l.firing[ev.ID] = ev.Event

@@ -53,7 +53,8 @@ func messageKey(channel string, events []Event) string {
 
 var levelNames = map[telemetry.AlarmLevel]string{telemetry.LevelWarning: "预警", telemetry.LevelExceed: "超标报警"}
 
-var stateNames = map[telemetry.AlarmState]string{telemetry.AlarmRaised: "发生", telemetry.AlarmUpdated: "变化", telemetry.AlarmCleared: "解除"}
+var stateNames = map[telemetry.AlarmState]string{telemetry.AlarmRaised: "发生", telemetry.AlarmUpdated: "变化", telemetry.AlarmCleared: "解除",
+	telemetry.AlarmWithdrawn: "撤销"}
 
 var statisticNames = map[telemetry.Statistic]string{
 	telemetry.StatInstant: "实时值", telemetry.StatMinute: "分钟值", telemetry.StatHour: "小时均值", telemetry.StatDay: "日均值",
@@ -71,7 +72,7 @@ func named[T ~string](names map[T]string, v T) string {
 // LevelName is 预警 or 超标报警.
 func (e Event) LevelName() string { return named(levelNames, e.Level) }
 
-// StateName is 发生, 变化 or 解除.
+// StateName is 发生, 变化, 解除 or 撤销.
 func (e Event) StateName() string { return named(stateNames, e.State) }
 
 // StatisticName is 小时均值 or the like.
@@ -85,11 +86,13 @@ func (e Event) FactorName() string {
 	return e.Factor
 }
 
-// Head is what the event is in a word: 超标报警, 预警, 报警变化, 报警解除.
+// Head is what the event is in a word: 超标报警, 预警, 报警变化, 报警解除, 报警撤销.
 func (e Event) Head() string {
 	switch e.State {
 	case telemetry.AlarmCleared:
 		return "报警解除"
+	case telemetry.AlarmWithdrawn:
+		return "报警撤销"
 	case telemetry.AlarmUpdated:
 		return e.LevelName() + "(更新)"
 	}
@@ -156,7 +159,7 @@ func (e Event) Cleared() string {
 // Count is how many events of the message have one of the given states or levels.
 func (m Message) Count(what string) (n int) {
 	for i := range m.Events {
-		if e := &m.Events[i]; string(e.State) == what || e.State != telemetry.AlarmCleared && string(e.Level) == what {
+		if e := &m.Events[i]; string(e.State) == what || !e.State.Ends() && string(e.Level) == what {
 			n++
 		}
 	}

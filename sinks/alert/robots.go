@@ -180,7 +180,7 @@ func (f *feishu) Send(ctx context.Context, m Message, title, body string) Outcom
 		msg.Card.Header.Template = "blue"
 	case m.Count("exceed") > 0:
 		msg.Card.Header.Template = "red"
-	case m.Count("cleared") == len(m.Events):
+	case m.Count("cleared")+m.Count("withdrawn") == len(m.Events):
 		msg.Card.Header.Template = "green"
 	}
 	msg.Card.Header.Title = feishuString{"plain_text", title}

@@ -26,7 +26,7 @@ type Route struct {
 // A Match selects events: those for which every list that is not empty has the value.
 type Match struct {
 	telemetry.AlarmMatch `yaml:",inline"`
-	// State is of the event: raised, updated, cleared.
+	// State is of the event: raised, updated, cleared, withdrawn.
 	State []telemetry.AlarmState `yaml:"state"`
 	// Weekday is of the moment at which the event comes here: mon..sun, in UTC+8.
 	Weekday []string `yaml:"weekday"`
@@ -45,7 +45,7 @@ func (m *Match) validate(k *checker, key string) {
 		}
 	}
 	list("level", texts(m.Level), texts([]telemetry.AlarmLevel{telemetry.LevelWarning, telemetry.LevelExceed}))
-	list("state", texts(m.State), texts([]telemetry.AlarmState{telemetry.AlarmRaised, telemetry.AlarmUpdated, telemetry.AlarmCleared}))
+	list("state", texts(m.State), texts([]telemetry.AlarmState{telemetry.AlarmRaised, telemetry.AlarmUpdated, telemetry.AlarmCleared, telemetry.AlarmWithdrawn}))
 	list("statistic", texts(m.Statistic), texts(telemetry.Statistics()))
 	list("weekday", m.Weekday, weekdays)
 	if m.Time != "" {
