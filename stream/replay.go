@@ -36,6 +36,9 @@ type ReplayOptions struct {
 	// Rules, if not nil, is the canonical JSON of a rule set that takes the place of those of the day: it comes into force before the
 	// first entry of the range, and rules entries in the range change nothing.
 	Rules []byte
+	// KnownNow takes the marks that hold at the journal's end as known before the first data of their time, and those that do not as never
+	// made, whenever they came. Not together with AsOf and Snapshots.
+	KnownNow bool
 	// Out is the directory for the results; it is created. Files of the same names are replaced.
 	Out string
 	// Snapshots, if not nil, holds snapshots from which to fold on. Without it each partition is folded from the journal's first entry,

@@ -58,6 +58,7 @@ type foldRun struct {
 	entry    *telemetry.Entry // at hand
 	within   bool             // it is in the range
 	switched bool             // Rules is in force
+	marks    []knownMark      // KnownNow: those that do not hold yet
 	shift    map[telemetry.Topic]int32
 }
 
@@ -70,6 +71,11 @@ func (r *replay) fold(ctx context.Context, partition int32, at startPoint) (*sel
 	f := &foldRun{r: r, st: st, selected: newSelection(&r.opts, st)}
 	if f.parts, err = createParts(r.parts, partition, r.topics()); err != nil {
 		return nil, err
+	}
+	if r.opts.KnownNow {
+		if f.marks, err = r.marksKnown(ctx, partition); err != nil {
+			return nil, errors.Join(err, f.parts.close())
+		}
 	}
 	err = readJournal(ctx, r.cluster, partition, at.next, r.survey.end[partition], func(_ *kgo.Record, e *telemetry.Entry) error {
 		f.apply(e)
@@ -92,23 +98,22 @@ func (f *foldRun) apply(e *telemetry.Entry) {
 			return
 		}
 	}
+	if f.r.opts.KnownNow {
+		f.giveMarks()
+		if e.Kind == telemetry.KindMark {
+			f.shift = nil
+			return
+		}
+	}
 	f.st.Apply(e, f.emit)
 	f.selected.note(e, f.st)
 	f.shift = nil
 }
 
-// switchRules puts the given rules in force, as the first thing that the entry at hand does: outputs of that have the entry's position,
-// and the entry's own are numbered on from there.
+// switchRules puts the given rules in force.
 func (f *foldRun) switchRules() {
 	f.switched = true
-	made := map[telemetry.Topic]int32{}
-	change := *f.entry
-	change.Kind, change.MN, change.Value = telemetry.KindRules, "", f.r.opts.Rules
-	f.st.Apply(&change, func(o telemetry.Output) {
-		f.emit(o)
-		made[o.Topic]++
-	})
-	f.shift = made
+	f.inject(telemetry.KindRules, "", f.r.opts.Rules)
 }
 
 func (f *foldRun) emit(o telemetry.Output) {

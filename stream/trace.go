@@ -248,6 +248,9 @@ func (t *Trace) followWindows(ctx context.Context, cluster Cluster, opts *TraceO
 	for i, w := range windows {
 		targets[i] = newTarget(out.MN, w.about, out.Pos.Source)
 		tr.follow(targets[i])
+		if out.Topic == telemetry.TopicAlarms && valueOf(jsonFields(out.Value), "state") == string(telemetry.AlarmWithdrawn) {
+			targets[i].source-- // what the alarm stood on, before the mark
+		}
 		if at := targets[i].earliest(out.received); at.Before(earliest) {
 			earliest = at
 		}
@@ -278,6 +281,8 @@ func (t *Trace) followWindows(ctx context.Context, cluster Cluster, opts *TraceO
 		if mean, minutes, explained := targets[i].mean(); minutes > 0 {
 			traced.Computed, traced.Minutes = mean.String(), minutes
 			traced.Explained = explained && traced.Computed == w.value
+		} else if w.value == "" {
+			traced.Explained = targets[i].emptied()
 		}
 		t.Windows = append(t.Windows, traced)
 	}

@@ -42,7 +42,8 @@ type target struct {
 	about
 	source int64 // the output's: what comes later changes nothing of it
 	uses   []*Use
-	fills  map[int64]fill // by the start of a minute slot
+	fills  map[int64]fill   // by the start of a minute slot
+	gone   map[int64]string // hours that marks leave nothing of, by their start: the marks
 }
 
 // A fill is what gave a minute slot its value last.
@@ -50,13 +51,14 @@ type fill struct {
 	offset int64 // of the entry that published the value
 	by     int64 // of the frame that holds the record; -1: the slot was made of real-time values
 	mean   telemetry.Fixed
+	out    string // marks that keep it out of every mean; empty: none
 }
 
 func newTarget(mn string, a about, source int64) *target {
 	if a.end == a.start {
 		a.end++ // an instant, or a minute of whatever length
 	}
-	return &target{mn: mn, about: a, source: source, fills: map[int64]fill{}}
+	return &target{mn: mn, about: a, source: source, fills: map[int64]fill{}, gone: map[int64]string{}}
 }
 
 // whole reports whether the target is the entry itself: an output that speaks of no window.
@@ -219,14 +221,38 @@ func (tr *tracer) line(e *telemetry.Entry, mn string, p *point) {
 					u.shown = true
 				}
 			}
+		case p.tag("stat") == string(telemetry.StatHour) && p.field("marks") != "" && p.field("count") == "0":
+			t.gone[at] = p.field("marks")
+		case p.tag("stat") == string(telemetry.StatHour):
+			delete(t.gone, at)
 		case minute && at >= t.start && at < t.end && t.stat != telemetry.StatInstant:
-			t.fills[at] = made
+			t.fill(at, made, p, e.Kind == telemetry.KindMark)
 			if packet != nil {
 				own := *packet
 				t.uses = append(t.uses, &own)
 			}
 		}
 	}
+}
+
+// fill notes what gave a slot its value. A mark gives none: it only says whether the value that there was counts.
+func (t *target) fill(at int64, made fill, p *point, byMark bool) {
+	if had, ok := t.fills[at]; ok && byMark {
+		made = had
+	}
+	made.out = ""
+	if p.field("counted") == "false" && t.stat != telemetry.StatMinute {
+		made.out = p.field("marks")
+	}
+	t.fills[at] = made
+}
+
+// keptOut is the marks that keep a slot's value out of the target; empty: none.
+func (t *target) keptOut(slot int64) string {
+	if f := t.fills[slot]; f.out != "" {
+		return f.out
+	}
+	return t.gone[slot-slot%3_600_000]
 }
 
 // filler finds the frame whose record gave a slot its value: the one at hand, or an earlier packet whose time has become known, which is
@@ -287,6 +313,8 @@ func (t *target) result() []*Use {
 		f, filled := t.fills[u.carried.Start]
 		why := u.Why
 		switch {
+		case filled && t.keptOut(u.carried.Start) != "":
+			why = "its data enter no mean: mark " + t.keptOut(u.carried.Start)
 		case u.CN == "2051" && filled && f.by == u.Offset:
 			u.Counted = true
 			if u.carried.DataTime != "" {
@@ -316,12 +344,25 @@ func (t *target) result() []*Use {
 	return t.uses
 }
 
+// emptied reports whether marks keep all out of the target that there was.
+func (t *target) emptied() bool {
+	for slot := range t.fills {
+		if t.keptOut(slot) == "" {
+			return false
+		}
+	}
+	return len(t.fills) > 0
+}
+
 // mean computes the target's mean from the frames that counted, and says whether they explain it: each minute that was made of real-time
 // values is computed again too.
 func (t *target) mean() (mean telemetry.Fixed, minutes int, explained bool) {
 	var all window.Total
 	explained = true
 	for slot, f := range t.fills {
+		if t.keptOut(slot) != "" {
+			continue
+		}
 		value := f.mean
 		if f.by < 0 {
 			var minute window.Total
