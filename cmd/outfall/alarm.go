@@ -30,6 +30,38 @@ type alarmRow struct {
 	State       telemetry.AlarmState `json:"state"`
 	RaisedAt    time.Time            `json:"raised_at"`
 	ClearedAt   *time.Time           `json:"cleared_at"`
+
+	Handling telemetry.AlarmState `json:"handling,omitempty"` // acknowledged, explained or closed, the last of them
+	Who      string               `json:"who,omitempty"`      // did that
+	When     *time.Time           `json:"when,omitempty"`
+	Text     string               `json:"text,omitempty"`
+	Mark     string               `json:"mark,omitempty"`   // id of the mark that withdrew or brought it back
+	Reason   string               `json:"reason,omitempty"` // what the mark is
+}
+
+// An alarmNow is an alarm as its events so far leave it.
+type alarmNow struct {
+	telemetry.Alarm                  // the last event of its condition
+	acted           *telemetry.Alarm // the last of what people did; nil: nothing, since it was raised
+}
+
+// follow takes the next event.
+func (n *alarmNow) follow(e *telemetry.Alarm) {
+	if e.State.ByPeople() {
+		n.acted = e
+		if n.ID == "" { // retention has removed what came before
+			n.Alarm = *e
+			n.State = telemetry.AlarmRaised
+			if e.ClearedAt != nil {
+				n.State = telemetry.AlarmCleared
+			}
+		}
+		return
+	}
+	n.Alarm = *e
+	if e.State == telemetry.AlarmRaised {
+		n.acted = nil
+	}
 }
 
 // An alarmFilter selects alarms; empty fields select all.
@@ -39,18 +71,21 @@ type alarmFilter struct {
 }
 
 func (f alarmFilter) match(a *telemetry.Alarm) bool {
-	return (f.mn == "" || f.mn == a.MN) && (f.outlet == "" || f.outlet == a.Outlet) && (!f.open || a.State != telemetry.AlarmCleared)
+	return (f.mn == "" || f.mn == a.MN) && (f.outlet == "" || f.outlet == a.Outlet) && (!f.open || a.ClearedAt == nil)
 }
 
 func (f *alarmFilter) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.mn, "mn", "", "only this device")
 	cmd.Flags().StringVar(&f.outlet, "outlet", "", "only this outlet")
-	cmd.Flags().BoolVar(&f.open, "open", false, "only what is not cleared")
+	cmd.Flags().BoolVar(&f.open, "open", false, "only what is not over")
 }
 
 func newAlarm(a *app) *cobra.Command {
-	return parent("alarm", "List and follow exceedance alarms",
-		"List the alarms of the alarms topic, or follow their events as they come.", newAlarmLs(a), newAlarmTail(a))
+	return parent("alarm", "List, follow and handle exceedance alarms",
+		"List the alarms of the alarms topic, follow their events as they come, and say what was done about them.", newAlarmLs(a), newAlarmTail(a), newAlarmShow(a),
+		newAlarmAct(a, telemetry.VerbAck, "Say that somebody takes care of alarms", "Acknowledge alarms: somebody takes care of them.", false),
+		newAlarmAct(a, telemetry.VerbExplain, "Say why alarms came", "Explain alarms: --text says why they came.", true),
+		newAlarmAct(a, telemetry.VerbClose, "Say that alarms need nothing more", "Close alarms that are over: they need nothing more.", false))
 }
 
 func newAlarmLs(a *app) *cobra.Command {
@@ -60,19 +95,23 @@ func newAlarmLs(a *app) *cobra.Command {
 		Short: "List alarms, each as it stands now",
 		Long: `Fold the alarms topic to the latest event of each alarm and list them by the time they were raised.
 
-The jsonl fields are id, mn, outlet, factor, statistic, window_start, window_end, value, limit, unit, basis, state (raised, updated or
-cleared), raised_at and cleared_at (null while open). Times are UTC, numbers are exact decimals in strings.`,
+The jsonl fields are id, mn, outlet, factor, statistic, window_start, window_end, value, limit, unit, basis, state (raised, updated,
+cleared or withdrawn), raised_at and cleared_at (null while open); and, where there is any, handling (acknowledged, explained or closed) with who, when and text,
+and mark with reason. Times are UTC, numbers are exact decimals in strings.`,
 		Example: `  outfall alarm ls --open
   outfall alarm ls --output jsonl --mn 520181A00170C67EF96ED8C5 | jq -r .basis`,
 	}
 	filter.flags(cmd)
 	return lister(a, cmd, func(form string) (*printer, error) { return newAlarmPrinter(a, form) }, func(ctx context.Context, access *dataAccess, p *printer) error {
-		latest := map[string]telemetry.Alarm{}
+		latest := map[string]*alarmNow{}
 		seen := positions{}
 		err := access.cluster.ReadAll(ctx, telemetry.TopicAlarms, func(rec *kgo.Record) error {
 			event, fresh, err := decodeOutput[telemetry.Alarm](seen, rec)
 			if err == nil && fresh {
-				latest[event.ID] = event
+				if latest[event.ID] == nil {
+					latest[event.ID] = &alarmNow{}
+				}
+				latest[event.ID].follow(&event)
 			}
 			return err
 		})
@@ -80,8 +119,8 @@ cleared), raised_at and cleared_at (null while open). Times are UTC, numbers are
 			return fmt.Errorf("read alarms: %w", err)
 		}
 		for _, one := range sortedAlarms(latest) {
-			if filter.match(&one) {
-				if err := printAlarm(p, &one); err != nil {
+			if filter.match(&one.Alarm) {
+				if err := printAlarm(p, one); err != nil {
 					return err
 				}
 			}
@@ -96,7 +135,7 @@ func newAlarmTail(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "tail",
 		Short:   "Follow alarm events as they come",
-		Long:    "Print every event of an alarm's life (raised, updated, cleared) as it comes, until interrupted.",
+		Long:    "Print every event of an alarm's life (raised, updated, cleared, withdrawn, acknowledged, explained, closed) as it comes, until interrupted.",
 		Example: "  outfall alarm tail --outlet W01 --output jsonl",
 	}
 	filter.flags(cmd)
@@ -106,7 +145,7 @@ func newAlarmTail(a *app) *cobra.Command {
 			if !filter.match(event) {
 				return nil
 			}
-			return printAlarm(p, event)
+			return printAlarm(p, &alarmNow{Alarm: *event})
 		})
 	})
 }
@@ -116,11 +155,16 @@ func newAlarmPrinter(a *app, form string) (*printer, error) {
 		"TIMES OVER", "BASIS", "ID")
 }
 
-func printAlarm(p *printer, e *telemetry.Alarm) error {
+func printAlarm(p *printer, e *alarmNow) error {
 	row := alarmRow{e.ID, e.MN, e.Outlet, e.Factor, e.Statistic, e.WindowStart, e.WindowEnd, e.Value, e.Limit, e.Unit, e.Basis, e.State,
-		e.RaisedAt, e.ClearedAt}
-	return p.row(row, localTime(e.RaisedAt), string(e.State), string(e.Level), e.Outlet, e.MN, e.Factor, string(e.Statistic),
-		windowText(e.WindowStart, e.WindowEnd), e.Value.String(), limitText(e), e.Unit, e.TimesOver.String(), e.Basis, e.ID)
+		e.RaisedAt, e.ClearedAt, "", e.Who, e.When, e.Text, e.Mark, e.Reason}
+	state := string(e.State)
+	if e.acted != nil {
+		row.Handling, row.Who, row.When, row.Text = e.acted.State, e.acted.Who, e.acted.When, e.acted.Text
+		state += ", " + string(e.acted.State)
+	}
+	return p.row(row, localTime(e.RaisedAt), state, string(e.Level), e.Outlet, e.MN, e.Factor, string(e.Statistic),
+		windowText(e.WindowStart, e.WindowEnd), e.Value.String(), limitText(&e.Alarm), e.Unit, e.TimesOver.String(), e.Basis, e.ID)
 }
 
 // windowText is a window for people: its start, and its end when that is not the same instant.
@@ -142,12 +186,12 @@ func limitText(e *telemetry.Alarm) string {
 	return "<= " + e.Limit.String()
 }
 
-func sortedAlarms(byID map[string]telemetry.Alarm) []telemetry.Alarm {
-	all := make([]telemetry.Alarm, 0, len(byID))
+func sortedAlarms(byID map[string]*alarmNow) []*alarmNow {
+	all := make([]*alarmNow, 0, len(byID))
 	for _, a := range byID {
 		all = append(all, a)
 	}
-	slices.SortFunc(all, func(x, y telemetry.Alarm) int {
+	slices.SortFunc(all, func(x, y *alarmNow) int {
 		if c := x.RaisedAt.Compare(y.RaisedAt); c != 0 {
 			return c
 		}

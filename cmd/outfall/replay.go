@@ -21,6 +21,7 @@ type replayOptions struct {
 	out, region       string
 	mns               []string
 	rules             string
+	knownNow          bool
 	compare           bool
 	limit             int
 	snapshots         bool
@@ -54,6 +55,10 @@ value of every point, the newest event of every alarm, and every finding, whose 
 end) lies in [--event-from, --event-to). A correction that came after T is not in it. --from and --to, which go by receipt, do not go
 with it.
 
+--known-now asks what is known now: marks ("outfall mark") that hold at the journal's end are taken as known before the first data of their time, and
+those that were replaced or revoked as never made. So even windows that a worker no longer held when their mark came are worked out with it; with --compare the
+differences are what the marks change beyond what was published with their coming.
+
 Everything is computed from the journal's first entry, trusting nothing else; --from-snapshots begins at the worker's own snapshots, which
 is faster and the only way when the journal no longer reaches back far enough. When the range depends on entries that are gone, that is
 said, and the exit code is 5.
@@ -77,6 +82,7 @@ A running "outfall run" on the data directory is asked for its journal; without 
 	f.StringVar(&o.region, "region", "", "only devices whose region begins so, by the registry of the day")
 	f.StringVar(&o.rules, "rules", "", "a rule file to judge by, instead of the rules of the day")
 	f.StringVar(&o.out, "out", "", "directory for the results; made if it is missing")
+	f.BoolVar(&o.knownNow, "known-now", false, "by the marks that hold now, whenever they came")
 	f.BoolVar(&o.compare, "compare", false, "check the results against what was published; exit 3 on a difference")
 	f.IntVar(&o.limit, "limit", 20, "with --compare: how many differences to print")
 	f.BoolVar(&o.snapshots, "from-snapshots", false, "begin at the snapshots of stream.snapshots instead of the journal's first entry")
@@ -93,7 +99,7 @@ func (o *replayOptions) parse() (opts stream.ReplayOptions, err error) {
 	if o.limit < 0 {
 		return opts, usagef("--limit: %d is below 0", o.limit)
 	}
-	opts = stream.ReplayOptions{Out: o.out, Compare: o.compare, Limit: o.limit, MNs: o.mns, Region: o.region}
+	opts = stream.ReplayOptions{Out: o.out, Compare: o.compare, Limit: o.limit, KnownNow: o.knownNow, MNs: o.mns, Region: o.region}
 	for _, mn := range o.mns {
 		if !telemetry.ValidMN(mn) {
 			return opts, usagef("--mn: %q is no MN", mn)
@@ -114,6 +120,8 @@ func (o *replayOptions) parse() (opts stream.ReplayOptions, err error) {
 	switch {
 	case o.asOf == "" && o.eventFrom+o.eventTo != "":
 		return opts, usagef("--event-from and --event-to go with --as-of; a range by receipt is --from and --to")
+	case o.knownNow && (o.asOf != "" || o.snapshots):
+		return opts, usagef("--known-now goes neither with --as-of, which asks for what was known then, nor with --from-snapshots, which hold what was known")
 	case o.asOf != "" && o.from+o.to != "":
 		return opts, usagef("--as-of takes what was received before it: give the range by event time, --event-from and --event-to, instead of --from and --to")
 	case o.asOf != "" && (o.compare || o.rules != ""):

@@ -49,7 +49,7 @@ Start with "outfall run" and, in a second terminal, "outfall demo".`,
 		}
 	}
 	add(groupRun, newRun(a), newServe(a), newDemo(a))
-	add(groupData, newRegistry(a), newRules(a), newDevice(a), newJournal(a), newAlarm(a), newAlert(a), newFinding(a), newReplay(a), newTrace(a), newArchive(a), newStream(a))
+	add(groupData, newRegistry(a), newRules(a), newDevice(a), newJournal(a), newAlarm(a), newMark(a), newAlert(a), newFinding(a), newReplay(a), newTrace(a), newArchive(a), newStream(a))
 	add(groupCheck, newTopics(a), newConfig(a), newDoctor(a), newVersion(a))
 	root.AddCommand(newExitCodesTopic())
 	return root

@@ -55,7 +55,8 @@ InfluxDB export may be given, in quotes.`,
 	f.IntVar(&o.rev, "rev", -1, "of a mean: this revision (default: the newest)")
 	f.BoolVar(&o.snapshots, "from-snapshots", false, "begin at the snapshots of stream.snapshots instead of the journal's first entry")
 	f.StringVarP(&o.form, "output", "o", traceText, "text (times of UTC+8) or json (one object, UTC)")
-	mustComplete(cmd, "event", string(telemetry.AlarmRaised), string(telemetry.AlarmUpdated), string(telemetry.AlarmCleared))
+	mustComplete(cmd, "event", string(telemetry.AlarmRaised), string(telemetry.AlarmUpdated), string(telemetry.AlarmCleared),
+		string(telemetry.AlarmWithdrawn))
 	mustComplete(cmd, "output", traceText, traceJSON)
 	o.data.flags(cmd)
 	return cmd
@@ -92,10 +93,10 @@ func (o *traceOptions) parse(args []string) (opts stream.TraceOptions, err error
 		}
 		opts.Alarm, opts.Event = args[0], telemetry.AlarmState(o.event)
 		switch opts.Event {
-		case "", telemetry.AlarmRaised, telemetry.AlarmUpdated, telemetry.AlarmCleared:
+		case "", telemetry.AlarmRaised, telemetry.AlarmUpdated, telemetry.AlarmCleared, telemetry.AlarmWithdrawn:
 			return opts, nil
 		}
-		return opts, usagef("--event: %q is none of raised, updated, cleared", o.event)
+		return opts, usagef("--event: %q is none of raised, updated, cleared, withdrawn", o.event)
 	}
 	if !telemetry.ValidMN(args[0]) {
 		return opts, usagef("trace: %q is no MN", args[0])
