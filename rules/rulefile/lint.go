@@ -58,8 +58,10 @@ func (l *linter) rule(i int) {
 		l.warn(i, "no test names it")
 	}
 	l.corrected(i)
-	if len(r.ExcludeMarks) > 0 {
-		l.warn(i, "exclude_marks is kept with the rule, and the worker knows no marks yet: until it does, nothing is excluded")
+	for _, name := range r.ExcludeMarks {
+		if _, ok := telemetry.ParseMarkKind(name); !ok {
+			l.warn(i, "exclude_marks: %q is no kind of mark, by id or by name: it excludes nothing", name)
+		}
 	}
 	if r.Confidence == "inferred" && verdictOf(r) == rules.VerdictExceed {
 		l.warn(i, "its source is inferred, and it says exceed: compare it with the text, or write verdict: warn")

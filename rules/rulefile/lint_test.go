@@ -32,7 +32,7 @@ func TestWarnings(t *testing.T) {
 		{"another factor may be anything", ", when: 水温 > 1000", ""},
 		{"a text of the registry may be anything", `, when: 类别 == "x"`, ""},
 		{"no region is left", ", regions: [贵州省/贵阳市], except_regions: [贵州省], verdict: warn", "8:6: b: can never fire: except_regions takes out all of its regions"},
-		{"marks", ", exclude_marks: [停运], verdict: warn", "8:6: b: exclude_marks is kept with the rule, and the worker knows no marks yet: until it does, nothing is excluded"},
+		{"marks", ", exclude_marks: [停运, stoped], verdict: warn", `8:6: b: exclude_marks: "stoped" is no kind of mark, by id or by name: it excludes nothing`},
 		{"inferred", ", confidence: inferred, when: 有效率 > 0.8", "8:6: b: its source is inferred, and it says exceed: compare it with the text, or write verdict: warn"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -214,9 +214,13 @@ func (ms *deviceMarks) covered(factor string, start, end int64, ok func(*mark) b
 
 func dataMark(m *mark) bool { return m.kind.Effect() == telemetry.EffectNoData }
 
-// excludes reports whether a rule does not judge windows with marks of a kind.
-func excludes(_ *rules.Rule, k telemetry.MarkKind) bool {
-	return k.Effect() == telemetry.EffectUnjudged
+// excludes reports whether a rule does not judge windows with marks of a kind: those that it names, or, where it names none, those that keep
+// windows from being judged by themselves.
+func excludes(r *rules.Rule, k telemetry.MarkKind) bool {
+	if len(r.ExcludeMarks) == 0 {
+		return k.Effect() == telemetry.EffectUnjudged
+	}
+	return slices.Contains(r.ExcludeMarks, string(k)) || slices.Contains(r.ExcludeMarks, k.Name())
 }
 
 // unjudged reports whether marks keep a window from being judged by a rule. Of a day the marks must cover all (a day spent wholly in 停运 is

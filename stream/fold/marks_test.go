@@ -309,6 +309,23 @@ func TestAMarkOfOneFactor(t *testing.T) {
 	b.wantLife("withdrawn exceed 9 @0")
 }
 
+// A rule's own list takes the place of the table: particulates stay limited while a furnace starts.
+func TestARuleThatNamesItsMarks(t *testing.T) {
+	b := newBed(t)
+	b.rules(rules.Rule{ID: "all", Statistic: telemetry.StatHour, High: high(50_000_000)},
+		rules.Rule{ID: "stopped", Statistic: telemetry.StatHour, High: high(60_000_000), ExcludeMarks: []string{"停运", "treatment"}})
+	b.live(0, 70, always("70"))
+	b.take(0)
+	b.mark("m1", telemetry.MarkStartUp, 0, 60, nil)
+	if got := b.alarms(); len(got) != 1 || got[0].State != telemetry.AlarmWithdrawn || got[0].Rule != "all" {
+		t.Fatalf("events %+v", got)
+	}
+	b.mark("m2", telemetry.MarkTreatment, 0, 60, nil)
+	if got := b.alarms(); len(got) != 1 || got[0].State != telemetry.AlarmWithdrawn || got[0].Rule != "stopped" {
+		t.Fatalf("events %+v", got)
+	}
+}
+
 func TestTermsOfMarks(t *testing.T) {
 	b := hourBed(t)
 	b.mark("short", telemetry.MarkMaintenance, 0, 14, func(m *telemetry.Mark) { m.Auto = true })
