@@ -20,10 +20,7 @@ const (
 	bitPeriodEnd
 	bitRegistered // reg has the MN
 	presenceShift = iota
-	presenceMask  = 3
 	bitLaw        = 1 << (presenceShift + 2)
-	bitMarks      = 1 << (presenceShift + 3)
-	bitPast       = 1 << (presenceShift + 4)
 )
 
 func bit(is bool, b uint64) uint64 {
@@ -60,12 +57,7 @@ func (e *encoder) device(d *device) {
 	for i := range d.series { // as many as the slots have
 		e.series(d, &d.series[i])
 	}
-	if d.marks != nil {
-		e.marks(d.marks)
-	}
-	if len(d.past) > 0 {
-		e.past(d)
-	}
+	e.marksAndPast(d)
 }
 
 func (e *encoder) recent(r *recentRing) {
@@ -248,12 +240,7 @@ func (d *decoder) device(s *State) *device {
 			return dev
 		}
 	}
-	if has&bitMarks != 0 {
-		d.marks(dev)
-	}
-	if has&bitPast != 0 {
-		d.past(dev)
-	}
+	d.marksAndPast(dev, has)
 	return dev
 }
 

@@ -9,6 +9,31 @@ import (
 
 // The form of what a device has of marks and of past alarms, where it has any.
 
+// Bits of a device's first number, above those of snapshot_device.go.
+const (
+	presenceMask = 3
+	bitMarks     = 1 << (presenceShift + 3)
+	bitPast      = 1 << (presenceShift + 4)
+)
+
+func (e *encoder) marksAndPast(d *device) {
+	if d.marks != nil {
+		e.marks(d.marks)
+	}
+	if len(d.past) > 0 {
+		e.past(d)
+	}
+}
+
+func (d *decoder) marksAndPast(dev *device, has uint64) {
+	if has&bitMarks != 0 {
+		d.marks(dev)
+	}
+	if has&bitPast != 0 {
+		d.past(dev)
+	}
+}
+
 func (e *encoder) marks(ms *deviceMarks) {
 	e.int(ms.checked)
 	e.uint(uint64(len(ms.list)))
