@@ -60,6 +60,11 @@ type Device struct {
 	Judged Statistic `json:"judged,omitempty"`
 	// Permits are the limits of the discharge permit, at most MaxPermits.
 	Permits []Permit `json:"permits,omitempty"`
+	// Stack says how the gas of the outlet is measured and what it is corrected to; nil: concentrations are taken as they are sent.
+	Stack *Stack `json:"stack,omitempty"`
+	// FlowWeighted asks for means of water that are weighted by the flow (w00000): mass over volume, HJ 212-2017 D.1 forms (12) to (14). Without it
+	// they are plain means, forms (15) to (17).
+	FlowWeighted bool `json:"flowWeighted,omitempty"`
 	// Removed takes the device out of the registry; its history stays.
 	Removed bool `json:"removed,omitempty"`
 }
@@ -96,6 +101,15 @@ func (d *Device) Validate() error {
 	}
 	if n := d.OfflineAfter; n < 60 || n > 86400 {
 		bad("offlineAfter", "%d is not 60..86400 seconds", n)
+	}
+	switch {
+	case d.Stack != nil && d.Medium == "water":
+		bad("stack", "is for gas, not for water")
+	case d.Stack != nil:
+		d.Stack.validate(bad)
+	}
+	if d.FlowWeighted && d.Medium == "gas" {
+		bad("flowWeighted", "is for water, not for gas")
 	}
 	d.validateLine(bad)
 	d.validateLaw(bad)

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -171,6 +172,12 @@ func (s Sum) Minus(o Sum) Sum {
 	return Sum{Hi: s.Hi - o.Hi - int64(borrow), Lo: lo}
 }
 
+// Times is s·n, which must be within 127 bits.
+func (s Sum) Times(n uint64) Sum {
+	hi, lo := bits.Mul64(s.Lo, n)
+	return Sum{Hi: s.Hi*int64(n) + int64(hi), Lo: lo}
+}
+
 // Cmp compares s with n·f exactly, n >= 0: -1, 0 or +1. So a mean is compared with a limit without being rounded.
 func (s Sum) Cmp(f Fixed, n int64) int {
 	p := mul(f, n)
@@ -229,4 +236,27 @@ func divHalfEven(a, b int64) int64 {
 		return q + 1
 	}
 	return q
+}
+
+// MulDiv is f·num/den, exact until it is rounded once, half to even. ok is false when den is 0 or the result outside the range of Fixed.
+func (f Fixed) MulDiv(num, den uint64) (_ Fixed, ok bool) {
+	u := uint64(f)
+	if f < 0 {
+		u = -u
+	}
+	hi, lo := bits.Mul64(u, num)
+	if hi >= den {
+		return 0, false
+	}
+	q, r := bits.Div64(hi, lo, den)
+	if q > math.MaxInt64-1 {
+		return 0, false
+	}
+	if half := den - r; r > half || r == half && q&1 == 1 {
+		q++
+	}
+	if f < 0 {
+		return -Fixed(q), true
+	}
+	return Fixed(q), true
 }

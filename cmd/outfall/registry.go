@@ -56,6 +56,9 @@ type deviceRow struct {
 	Built    telemetry.Date      `json:"built,omitempty"`
 	Judged   telemetry.Statistic `json:"judged,omitempty"`
 	Permits  []telemetry.Permit  `json:"permits,omitempty"`
+
+	Stack        *telemetry.Stack `json:"stack,omitempty"`
+	FlowWeighted bool             `json:"flow_weighted,omitempty"`
 }
 
 func newDeviceRow(d *telemetry.Device) deviceRow {
@@ -65,6 +68,7 @@ func newDeviceRow(d *telemetry.Device) deviceRow {
 		NextPassword: d.PWNext != "", Networks: d.Networks, CertName: d.CertName, Edition: d.Edition, CRC: d.CRC, PeriodEnd: d.PeriodEnd,
 		Scales: d.Scales, OverTime: d.OverTime, ReCount: d.ReCount, SetUp: d.SetUp,
 		Standard: d.Standard, Class: d.Class, Built: d.Built, Judged: d.Judged, Permits: d.Permits,
+		Stack: d.Stack, FlowWeighted: d.FlowWeighted,
 	}
 }
 
@@ -119,7 +123,10 @@ These may be left out; what the registry has in them then stays. In a column tha
   class                its class of that standard
   built                day on which it was built or approved, like 2006-01-01
   judged               hour or day: the mean by which rules of a standard say exceed here; empty: as the rules say
-  permits              limits of the discharge permit, separated by ';': w01018 day ..40 mg/L; w01001 day 6.5..8.5 dimensionless`
+  permits              limits of the discharge permit, separated by ';': w01018 day ..40 mg/L; w01001 day 6.5..8.5 dimensionless
+  stack                how gas is measured and corrected: ref_o2:6 (0: no correction) max_o2:20 wet working working_flow
+                       air_kpa:86.5 ppm:a21026+a21002; empty: concentrations are taken as sent
+  flow_weighted        yes: means of water are weighted by its flow, w00000`
 
 func newRegistryImport(a *app) *cobra.Command {
 	var form string

@@ -26,7 +26,8 @@ var layers = map[string][]string{
 	"rules/registryfile": {"telemetry"},
 	"stream/window":      {"telemetry"},
 	"stream/integrity":   {"telemetry"},
-	"stream/fold":        {"telemetry", "ingest/hj212", "rules", "stream/window", "stream/integrity"},
+	"stream/emission":    {"telemetry"},
+	"stream/fold":        {"telemetry", "ingest/hj212", "rules", "stream/window", "stream/integrity", "stream/emission"},
 	"internal/archive":   {"internal/store"},
 	"internal/broker":    {"telemetry", "internal/archive", "internal/store"},
 	"internal/obs":       nil,
@@ -70,7 +71,7 @@ var homes = map[string][]string{
 }
 
 // pure packages do no I/O, have no clock of their own, no goroutines, no logs, and publish no floats.
-var pure = []string{"telemetry", "ingest/hj212", "rules", "rules/library", "stream/window", "stream/integrity", "stream/fold"}
+var pure = []string{"telemetry", "ingest/hj212", "rules", "rules/library", "stream/window", "stream/integrity", "stream/emission", "stream/fold"}
 
 var impure = []string{"os", "net", "io/fs", "sync/atomic", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "context"}
 

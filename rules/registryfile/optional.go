@@ -77,6 +77,17 @@ var optionals = [...]optional{
 		return ""
 	}},
 	{"permits", "permits", func(d *telemetry.Device) string { return formatPermits(d.Permits) }, parsePermits},
+	{"stack", "stack", func(d *telemetry.Device) string { return d.Stack.String() }, func(d *telemetry.Device, text string) string {
+		s, err := telemetry.ParseStack(text)
+		if err != nil {
+			return err.Error()
+		}
+		d.Stack = s
+		return ""
+	}},
+	{"flow_weighted", "flowWeighted", func(d *telemetry.Device) string { return formatYes(d.FlowWeighted) }, func(d *telemetry.Device, text string) string {
+		return parseYes(&d.FlowWeighted, text)
+	}},
 }
 
 func formatYes(yes bool) string {

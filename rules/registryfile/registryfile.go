@@ -32,6 +32,9 @@
 //	judged               hour or day: the mean by which rules of a standard say exceed here; empty: as the rules say
 //	permits              limits of the discharge permit, separated by ';', each a factor, a statistic, low..high and a unit:
 //	                     w01018 day ..40 mg/L; w01001 day 6.5..8.5 dimensionless
+//	stack                how gas is measured and corrected: ref_o2:6 (0: no correction) max_o2:20 wet working working_flow
+//	                     air_kpa:86.5 ppm:a21026+a21002; empty: concentrations are taken as sent
+//	flow_weighted        yes: means of water are weighted by its flow, w00000
 package registryfile
 
 import (

@@ -10,7 +10,7 @@ import (
 
 const good = `mn,pw,outlet,outlet_name,enterprise,region,medium,minute_interval_min,realtime_interval_s,offline_after_s,tail
 520181A001AB12CD34EF56AB,123456,W01,总排口,"云溪,污水",贵州省/贵阳市/清镇市,water,1,30,300,strict
-52038210000013,,W13,总排口,坛坪,贵州省/遵义市/仁怀市,water,5,0,60,tolerant
+52038210000013,,W13,总排口,坛坪,贵州省/遵义市/仁怀市,gas,5,0,60,tolerant
 `
 
 func want() []telemetry.Device {
@@ -18,7 +18,7 @@ func want() []telemetry.Device {
 		{MN: "520181A001AB12CD34EF56AB", PW: "123456", Outlet: "W01", OutletName: "总排口", Enterprise: "云溪,污水", Region: "贵州省/贵阳市/清镇市",
 			Medium: "water", MinuteInterval: 1, RealtimeInterval: 30, OfflineAfter: 300},
 		{MN: "52038210000013", Outlet: "W13", OutletName: "总排口", Enterprise: "坛坪", Region: "贵州省/遵义市/仁怀市",
-			Medium: "water", MinuteInterval: 5, OfflineAfter: 60, TolerantTail: true},
+			Medium: "gas", MinuteInterval: 5, OfflineAfter: 60, TolerantTail: true},
 	}
 }
 
@@ -53,18 +53,18 @@ func TestFormat(t *testing.T) {
 
 // full is good with every optional column.
 func full() string {
-	const more = ",pw_next,networks,cert_name,edition,crc,period_end,scales,over_time_s,re_count,set_up,standard,class,built,judged,permits"
+	const more = ",pw_next,networks,cert_name,edition,crc,period_end,scales,over_time_s,re_count,set_up,standard,class,built,judged,permits,stack,flow_weighted"
 	lines := strings.Split(good, "\n")
 	return lines[0] + more + "\n" +
-		lines[1] + ",654321,10.1.0.0/16 2001:db8::/32,logger-7.example,surface-water,modbus-swapped,yes,a34004:-3 a34002:2,15,5,yes,GB 18918-2002,一级A,2006-01-01,day,w01018 day ..40 mg/L; w01001 day 6.5..8.5 dimensionless; w20111 hour ..50 ug/L\n" +
-		lines[2] + ",,,,,,,,,,,,,,,\n"
+		lines[1] + ",654321,10.1.0.0/16 2001:db8::/32,logger-7.example,surface-water,modbus-swapped,yes,a34004:-3 a34002:2,15,5,yes,GB 18918-2002,一级A,2006-01-01,day,w01018 day ..40 mg/L; w01001 day 6.5..8.5 dimensionless; w20111 hour ..50 ug/L,,yes\n" +
+		lines[2] + ",,,,,,,,,,,,,,,,ref_o2:6 max_o2:20 wet working working_flow air_kpa:86.5 ppm:a21026+a21002,\n"
 }
 
 func TestOptionalColumns(t *testing.T) {
 	devices := want()
 	d := &devices[0]
 	d.PWNext, d.Networks, d.CertName, d.Edition, d.CRC, d.PeriodEnd = "654321", []string{"10.1.0.0/16", "2001:db8::/32"}, "logger-7.example", "surface-water", "modbus-swapped", true
-	d.Scales, d.OverTime, d.ReCount, d.SetUp = []telemetry.Scale{{Factor: "a34004", Exp: -3}, {Factor: "a34002", Exp: 2}}, 15, 5, true
+	d.Scales, d.OverTime, d.ReCount, d.SetUp, d.FlowWeighted = []telemetry.Scale{{Factor: "a34004", Exp: -3}, {Factor: "a34002", Exp: 2}}, 15, 5, true, true
 	limit := func(text string) *telemetry.Fixed {
 		f, _ := telemetry.ParseFixed(text)
 		return &f
@@ -73,6 +73,7 @@ func TestOptionalColumns(t *testing.T) {
 	d.Permits = []telemetry.Permit{{Factor: "w01018", Statistic: telemetry.StatDay, High: limit("40"), Unit: "mg/L"},
 		{Factor: "w01001", Statistic: telemetry.StatDay, Low: limit("6.5"), High: limit("8.5"), Unit: "dimensionless"},
 		{Factor: "w20111", Statistic: telemetry.StatHour, High: limit("50"), Unit: "ug/L"}}
+	devices[1].Stack = &telemetry.Stack{RefO2: 6_000_000, MaxO2: 20_000_000, Wet: true, Working: true, WorkingFlow: true, Pressure: 86_500_000, PPM: []string{"a21026", "a21002"}}
 	got, err := Parse("r.csv", []byte(full()))
 	if err != nil || !reflect.DeepEqual(got.Devices, devices) {
 		t.Errorf("got %+v, %v", got, err)
@@ -100,6 +101,11 @@ func TestOptionalColumns(t *testing.T) {
 		{"a permit for nothing", "w01018", "w99999", `2:227: permits: "w99999" is not a code of HJ 212-2017 annex B`},
 		{"a permit twice", "w20111 hour ..50 ug/L", "w01018 day ..30 mg/L", `2:227: permits: limit the day of w01018 twice`},
 		{"a permit the wrong way round", "6.5..8.5", "8.5..6.5", `2:227: permits: w01001 needs a low or a high limit, the low one below the high one`},
+		{"a stack without its reference", "ref_o2:6 ", "", "3:75: stack: names no ref_o2, the reference oxygen in percent: 0 where the standard asks for no correction"},
+		{"a stack's part", "wet", "damp", `3:75: stack: "damp" is none of ref_o2:6 max_o2:20 wet working working_flow air_kpa:86.5 ppm:a21026+a21002`},
+		{"a stack's part twice", "wet", "ref_o2:7", "3:75: stack: ref_o2 is there twice: keep one"},
+		{"a reference beyond the greatest oxygen", "ref_o2:6", "ref_o2:20", "3:75: stack: greatest oxygen 20 % is not above the reference oxygen and up to 20.5"},
+		{"a volume share of dust", "a21002,", "a34013,", `3:75: stack: ppm of "a34013": no factor that analysers measure as a volume share`},
 		{"a long name", "logger-7", strings.Repeat("l", 200), "2:116: cert_name: longer than 200 bytes, or with a control character"},
 	} {
 		_, err := Parse("r.csv", []byte(strings.Replace(full(), tt.old, tt.new, 1)))
@@ -156,7 +162,7 @@ func TestFaults(t *testing.T) {
 			`2:67: minute_interval_min: 7 is not one of 1,2,3,4,5,6,10,12,15,20,30 minutes`},
 		{"no number", "30,300", "30s,300", `2:69: realtime_interval_s: "30s" is not a whole number`},
 		{"real time too fast", "30,300", "1,300", `2:69: realtime_interval_s: 1 is not 0 or 5..3600 seconds`},
-		{"offline too soon", ",60,", ",30,", `3:50: offline_after_s: 30 is not 60..86400 seconds`},
+		{"offline too soon", ",60,", ",30,", `3:48: offline_after_s: 30 is not 60..86400 seconds`},
 		{"tail", "strict", "", `2:76: tail: "" is neither strict nor tolerant`},
 		{"no mn", "52038210000013", "", `3:1: mn: "" is not 1..64 printable characters without ';', ',', '=' and '&'`},
 		{"a spreadsheet's mn", "52038210000013", "5.20382E+13",

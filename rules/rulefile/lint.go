@@ -28,7 +28,6 @@ type linter struct {
 	file   *File
 	name   string
 	faults []Fault
-	waits  Place // of the standard whose corrected rules have been named
 }
 
 func (l *linter) warn(i int, format string, a ...any) {
@@ -49,7 +48,6 @@ func (l *linter) rule(i int) {
 		l.warn(i, "can never fire: %s", why)
 	}
 	if l.file.Rules[i].Library { // the table has its own tests
-		l.corrected(i)
 		return
 	}
 	if !slices.ContainsFunc(l.file.Tests, func(t Test) bool {
@@ -57,7 +55,6 @@ func (l *linter) rule(i int) {
 	}) {
 		l.warn(i, "no test names it")
 	}
-	l.corrected(i)
 	for _, name := range r.ExcludeMarks {
 		if _, ok := telemetry.ParseMarkKind(name); !ok {
 			l.warn(i, "exclude_marks: %q is no kind of mark, by id or by name: it excludes nothing", name)
@@ -66,20 +63,6 @@ func (l *linter) rule(i int) {
 	if r.Confidence == "inferred" && verdictOf(r) == rules.VerdictExceed {
 		l.warn(i, "its source is inferred, and it says exceed: compare it with the text, or write verdict: warn")
 	}
-}
-
-// corrected warns of a rule that is not judged yet; of a standard of the library only at its first such rule.
-func (l *linter) corrected(i int) {
-	at := l.file.Rules[i]
-	if l.file.Set.Rules[i].Value != rules.ValueCorrected || at.Library && l.waits == at {
-		return
-	}
-	more := ""
-	if at.Library {
-		l.waits = at
-		more = ", as others of its standard"
-	}
-	l.warn(i, "is judged on corrected values (折算) only, and the worker does not correct yet: until it does, the rule is not judged%s", more)
 }
 
 func verdictOf(r *rules.Rule) string {

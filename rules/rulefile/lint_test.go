@@ -25,7 +25,6 @@ func TestWarnings(t *testing.T) {
 		{"another medium is no other place", ", medium: water", overlapB},
 		{"a condition tells them apart", ", when: 有效率 > 0.8", ""},
 		{"one only warns", ", verdict: warn", ""},
-		{"another value", ", value: corrected", "8:6: b: is judged on corrected values (折算) only, and the worker does not correct yet: until it does, the rule is not judged"},
 		{"never: a condition on the value", ", when: 均值 <= 限值", `8:6: b: can never fire: "均值 <= 限值" is false for every value beyond the limit`},
 		{"never: a constant", ", when: 1 > 2", `8:6: b: can never fire: "1 > 2" is false for every value beyond the limit`},
 		{"never: a month that is none", ", when: 月份 > 12 and 均值 > 0", `8:6: b: can never fire: "月份 > 12 and 均值 > 0" is false for every value beyond the limit`},
@@ -56,12 +55,6 @@ func TestWarnings(t *testing.T) {
 	}
 	if w := f.Warnings("r", nil); len(w) == 0 || !strings.Contains(w[0].Message, "b: overlaps with gb18918-2002.001.w01018-hour") {
 		t.Errorf("beside the library: %v", w)
-	}
-	if f, err = Read("r", []byte(strings.Replace(strings.Replace(linted, "GB 12348-2008", "GB 18485-2014", 1), "%s", ", verdict: warn", 1))); err != nil {
-		t.Fatal(err)
-	}
-	if w := f.Warnings("r", nil); len(w) != 1 || w[0].Line != 5 || !strings.Contains(w[0].Message, "not judged, as others of its standard") {
-		t.Errorf("a standard of corrected values: %v", w)
 	}
 	untested := strings.Replace(strings.Replace(linted, ", {at: 1h, none: b}", "", 1), "%s", ", verdict: warn", 1)
 	if f, err = Read("r", []byte(untested)); err != nil {

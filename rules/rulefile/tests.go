@@ -118,7 +118,7 @@ func (f *file) testDevice(m *mapping, t *Test) telemetry.Device {
 	if t.Step == telemetry.StatHour || t.Step == telemetry.StatDay {
 		d.MinuteInterval = 10
 	}
-	in := m.sub("device", "mn", "outlet", "region", "medium", "standard", "class", "built", "judged", "permits", "minute_interval")
+	in := m.sub("device", "mn", "outlet", "region", "medium", "standard", "class", "built", "judged", "permits", "stack", "flow_weighted", "minute_interval")
 	if in == nil {
 		return d
 	}
@@ -133,6 +133,17 @@ func (f *file) testDevice(m *mapping, t *Test) telemetry.Device {
 	d.Built, d.Judged = in.date("built"), telemetry.Statistic(in.text("judged"))
 	d.MinuteInterval = in.whole("minute_interval", d.MinuteInterval)
 	d.Permits = f.testPermits(in)
+	var err error
+	if d.Stack, err = telemetry.ParseStack(in.text("stack")); err != nil {
+		in.bad("stack", "%v", err)
+	}
+	switch in.text("flow_weighted") {
+	case "true":
+		d.FlowWeighted = true
+	case "", "false":
+	default:
+		in.bad("flow_weighted", "neither true nor false")
+	}
 	if err := d.Validate(); err != nil {
 		m.bad("device", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}

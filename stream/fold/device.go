@@ -143,7 +143,8 @@ func (s *State) register(d *device, reg telemetry.Device) {
 func kept(reg telemetry.Device) telemetry.Device {
 	return telemetry.Device{MN: reg.MN, Outlet: reg.Outlet, OutletName: reg.OutletName, Enterprise: reg.Enterprise, Region: reg.Region, Medium: reg.Medium,
 		MinuteInterval: reg.MinuteInterval, OfflineAfter: reg.OfflineAfter, Edition: reg.Edition, PeriodEnd: reg.PeriodEnd, Scales: reg.Scales,
-		Standard: reg.Standard, Class: reg.Class, Built: reg.Built, Judged: reg.Judged, Permits: reg.Permits}
+		Standard: reg.Standard, Class: reg.Class, Built: reg.Built, Judged: reg.Judged, Permits: reg.Permits,
+		Stack: reg.Stack, FlowWeighted: reg.FlowWeighted}
 }
 
 // newSlots starts the rings that count in slots afresh for slots of another length; the newest slot published stays where it is in time.
@@ -256,6 +257,7 @@ func (s *State) runTimers(d *device, now int64) {
 	}
 	s.closeOldSets(d, now)
 	s.closeSlots(d)
+	s.derive(d)
 	s.closeHours(d, now)
 	s.closeDays(d, now)
 	if d.dirty {

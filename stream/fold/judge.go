@@ -65,7 +65,7 @@ func (s *State) bind(d *device, sr *series) {
 	sr.bindings, sr.judges = nil, 0
 	if d.known {
 		for i := range s.ruleList() {
-			if r := &s.rules.Rules[i]; r.Factor == sr.factor && r.Applies(&d.reg) {
+			if r := &s.rules.Rules[i]; r.Factor == sr.factor && sr.takes(r) && r.Applies(&d.reg) {
 				rule := r.At(&d.reg)
 				sr.bindings = append(sr.bindings, binding{rule: rule, index: int32(i), kind: kindOf(rule.Statistic), since: s.nowMs() - graceMs})
 			}
@@ -161,7 +161,8 @@ func (s *State) verdict(d *device, r *rules.Rule, w judged) (v rules.Verdict, ok
 }
 
 func (s *State) windowOf(d *device, r *rules.Rule, w judged) rules.Window {
-	at := rules.Window{Start: w.start, Measure: w.measure, Valid: w.valid, Due: w.due, Device: &d.reg}
+	at := rules.Window{Start: w.start, Measure: w.measure, Valid: w.valid, Due: w.due, Device: &d.reg,
+		Corrected: r.Value == rules.ValueCorrected} // it is bound to no other series
 	if r.When != nil {
 		at.Others = others{d, kindOf(r.Statistic), w.start}
 	}
@@ -183,7 +184,8 @@ func (o others) Mean(factor string) (rules.Measure, bool) {
 	}
 	at := placeOf(o.d, &o.d.series[i], o.kind, o.start)
 	t, mark := at.window(0)
-	return rules.Measure{Sum: t.Sum, N: int64(t.N)}, mark != nil && t.N > 0
+	m, _, ok := o.d.measure(&o.d.series[i], o.kind, o.start, &t, at.due)
+	return m, ok && mark != nil && t.N > 0
 }
 
 // judgeGuarded judges again the windows of other series whose rules asked for the mean that has just been revised.
@@ -200,7 +202,9 @@ func (s *State) judgeGuarded(d *device, revised *series, k kind, w judged) {
 			if mark == nil || mark.Flags&(window.Emitted|window.Dirty) != window.Emitted {
 				continue // not published yet, or about to be again: it is judged then
 			}
-			s.judgeBy(d, sr, i, judged{start: w.start, end: w.end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: at.due, mark: mark})
+			if m, valid, ok := d.measure(sr, k, w.start, &t, at.due); ok {
+				s.judgeBy(d, sr, i, judged{start: w.start, end: w.end, measure: m, valid: valid, due: at.due, mark: mark})
+			}
 		}
 	}
 }

@@ -92,7 +92,10 @@ func (s *State) judgeAfter(d *device, sr *series, rule int, w judged) {
 		if mark == nil || mark.Flags&window.Dirty != 0 || (mark.Alarmed|mark.Judged)&bit != 0 || next.end >= b.last {
 			return
 		}
-		next.measure, next.valid = rules.Measure{Sum: t.Sum, N: int64(t.N)}, int64(t.N)
+		var ok bool
+		if next.measure, next.valid, ok = d.measure(sr, at.kind, next.start, &t, next.due); !ok {
+			return
+		}
 		v, ok := s.verdict(d, b.rule, next)
 		if !ok || !v.Crossed {
 			return
@@ -143,7 +146,11 @@ func (s *State) crossedBefore(d *device, sr *series, b *binding, w judged) bool 
 			return false
 		}
 		start := w.start - i*at.size
-		v, ok := s.verdict(d, r, judged{start: start, end: start + at.size, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: at.due})
+		m, valid, ok := d.measure(sr, at.kind, start, &t, at.due)
+		if !ok {
+			return false
+		}
+		v, ok := s.verdict(d, r, judged{start: start, end: start + at.size, measure: m, valid: valid, due: at.due})
 		if !ok || !v.Crossed {
 			return false
 		}

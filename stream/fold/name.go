@@ -12,6 +12,10 @@ func (s *State) nameOf(key []byte) *name {
 		return n
 	}
 	n := &name{key: string(key)}
+	if made := s.madeName(n.key); made != nil {
+		s.names[n.key] = made
+		return made
+	}
 	f, known := telemetry.LookupFactor(n.key)
 	if n.known = known; known {
 		n.factor, n.unit = f.Code, f.Unit

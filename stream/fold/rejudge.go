@@ -84,8 +84,9 @@ func (s *State) heldWindows(d *device, sr *series, b *binding) []heldWindow {
 		if mark == nil || mark.Flags&window.Emitted == 0 || start+size <= b.since {
 			continue
 		}
-		w := heldWindow{judged: judged{start: start, end: start + size, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: at.due, mark: mark}}
-		if t.N > 0 {
+		w := heldWindow{judged: judged{start: start, end: start + size, due: at.due, mark: mark}}
+		var ok bool
+		if w.measure, w.valid, ok = d.measure(sr, at.kind, start, &t, at.due); ok && t.N > 0 {
 			w.v, w.ok = s.verdict(d, b.rule, w.judged)
 		}
 		list = append(list, w)

@@ -18,6 +18,7 @@ type name struct {
 	unit   string // by the factor table; empty: unknown code
 	tag    string // of the lines: the factor, in line protocol
 	known  bool   // in the factor table
+	made   maker
 }
 
 // A series is one factor of one device. Those of a device lie side by side, and hold what every frame looks at: with thousands of devices
@@ -105,20 +106,24 @@ func (s *State) findOrMake(d *device, code []byte, at int64) int {
 		return -1
 	}
 	name := s.nameOf(code)
-	d.rings.Add()
-	made := newSeries(name, new(seldom), d.slots.AddSeries())
 	if !name.known {
 		s.find(d, telemetry.Finding{Kind: telemetry.FindingUnknownCode, Factor: name.factor, Start: msTimePtr(at), Count: 1,
 			Detail: "not in HJ 212-2017 annex B; kept under its own code"})
 	}
-	d.series = slices.Insert(d.series, i, made)
+	s.insert(d, i, name)
+	return i
+}
+
+// insert makes a series at its place in d.series.
+func (s *State) insert(d *device, i int, name *name) {
+	d.rings.Add()
+	d.series = slices.Insert(d.series, i, newSeries(name, new(seldom), d.slots.AddSeries()))
 	for k := range d.order {
 		if int(d.order[k]) >= i {
 			d.order[k]++
 		}
 	}
 	s.bind(d, &d.series[i])
-	return i
 }
 
 // fetch reads a little of each line of memory of the series, so that the cache asks for all of them at once: with thousands of devices none of them

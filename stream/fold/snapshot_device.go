@@ -21,6 +21,8 @@ const (
 	bitRegistered // reg has the MN
 	presenceShift = iota
 	bitLaw        = 1 << (presenceShift + 2)
+	bitStack      = 1 << (presenceShift + 5)
+	bitWeighted   = 1 << (presenceShift + 6)
 )
 
 func bit(is bool, b uint64) uint64 {
@@ -34,7 +36,7 @@ func (e *encoder) device(d *device) {
 	e.texts(d.mn, d.reg.Outlet, d.reg.OutletName, d.reg.Enterprise, d.reg.Region, d.reg.Medium, d.reg.Edition)
 	e.uint(bit(d.known, bitKnown) | bit(d.dirty, bitDirty) | bit(d.statusDirty, bitStatusDirty) | bit(d.reg.PeriodEnd, bitPeriodEnd) |
 		bit(d.reg.MN != "", bitRegistered) | uint64(d.presence)<<presenceShift | bit(hasLaw(&d.reg), bitLaw) | bit(d.marks != nil, bitMarks) |
-		bit(len(d.past) > 0, bitPast))
+		bit(len(d.past) > 0, bitPast) | bit(d.reg.Stack != nil, bitStack) | bit(d.reg.FlowWeighted, bitWeighted))
 	e.uint(uint64(d.reg.MinuteInterval))
 	e.uint(uint64(d.reg.OfflineAfter))
 	e.uint(uint64(len(d.reg.Scales)))
@@ -44,6 +46,9 @@ func (e *encoder) device(d *device) {
 	}
 	if hasLaw(&d.reg) {
 		e.law(&d.reg)
+	}
+	if d.reg.Stack != nil {
+		e.stack(d.reg.Stack)
 	}
 	for _, v := range [...]int64{d.since, d.lastFrame, d.lastData, d.frames, d.first, d.rejects, d.qualDay, d.firstSlot, d.nextHour, d.nextDay, d.statusAt,
 		d.secondAt, d.secondMore} {
@@ -189,9 +194,10 @@ func (d *decoder) device(s *State) *device {
 	d.texts(&dev.mn, &r.Outlet, &r.OutletName, &r.Enterprise, &r.Region, &r.Medium, &r.Edition)
 	has := d.uint()
 	dev.known, dev.dirty, dev.statusDirty, r.PeriodEnd = has&bitKnown != 0, has&bitDirty != 0, has&bitStatusDirty != 0, has&bitPeriodEnd != 0
-	if dev.presence = presence(has >> presenceShift & presenceMask); dev.presence > offline || has >= 2*bitPast {
+	if dev.presence = presence(has >> presenceShift & presenceMask); dev.presence > offline || has >= 2*bitWeighted {
 		d.fail("device %s: presence %d", dev.mn, has>>presenceShift)
 	}
+	r.FlowWeighted = has&bitWeighted != 0
 	if has&bitRegistered != 0 {
 		r.MN = dev.mn
 	}
@@ -206,6 +212,9 @@ func (d *decoder) device(s *State) *device {
 	}
 	if has&bitLaw != 0 {
 		d.law(r)
+	}
+	if has&bitStack != 0 {
+		d.stack(r)
 	}
 	for _, p := range [...]*int64{&dev.since, &dev.lastFrame, &dev.lastData, &dev.frames, &dev.first, &dev.rejects, &dev.qualDay, &dev.firstSlot, &dev.nextHour,
 		&dev.nextDay, &dev.statusAt, &dev.secondAt, &dev.secondMore} {

@@ -1,6 +1,10 @@
 package fold
 
-import "outfall/telemetry"
+import (
+	"encoding/json"
+
+	"outfall/telemetry"
+)
 
 // The form of what an outlet is judged by. Most devices have nothing of it, and their form has nothing of it either.
 
@@ -51,4 +55,12 @@ func (d *decoder) limit() *telemetry.Fixed {
 	}
 	f := telemetry.Fixed(d.int())
 	return &f
+}
+
+func (e *encoder) stack(s *telemetry.Stack) { e.string(string(telemetry.AppendJSON(nil, s))) }
+
+func (d *decoder) stack(r *telemetry.Device) {
+	if err := json.Unmarshal([]byte(d.string()), &r.Stack); err != nil || r.Stack == nil {
+		d.fail("device %s: stack: %v", r.MN, err)
+	}
 }

@@ -52,6 +52,8 @@ type State struct {
 	joined    []byte        // scratch of one set of packets, and
 	joinedMsg hj212.Message // the message that it makes: a set can close while a frame is at hand
 	json      []byte        // scratch of one status
+	filled    []filled      // slots that the entry at hand filled, see derive
+	key       []byte        // scratch of one series' key
 	out       outputs       // of the entry at hand
 	scratch   []*device
 	shown     shown // of the verdict at hand
@@ -125,6 +127,7 @@ func (s *State) Apply(e *telemetry.Entry, emit func(telemetry.Output)) {
 		s.stats.Frames++
 		if d := s.device(e.MN); d != nil {
 			s.frame(d, e)
+			s.derive(d)
 		}
 	case telemetry.KindReject:
 		d := s.device(e.MN)

@@ -31,6 +31,7 @@ func (s *State) fillSlot(d *device, sr *series, slot int64, v window.Value, from
 	mark.Flags |= from
 	d.slots.Fill(int(sr.column), minute)
 	d.dirty = d.dirty || hour < d.nextHour || day < d.nextDay
+	s.noteFilled(d, sr, slot, v, from)
 	s.publishMinute(d, sr, slot, v, mark, o)
 }
 
@@ -102,6 +103,9 @@ func (s *State) rollingDay(d *device, sr *series, slot int64, rev uint16) {
 }
 
 func (s *State) publishRolling(d *device, sr *series, k kind, start, end int64, sum *window.Total, due int, rev uint16) {
+	if sr.made.silent() {
+		return
+	}
 	l := s.out.series("mean", "", d, sr, string(k.statistic()))
 	meanFields(&l, sum, due, rev)
 	l.int("start", start/1000)
@@ -140,6 +144,9 @@ func (s *State) publish(d *device, sr *series, k kind, start, end int64, t windo
 		mark.Rev++
 	}
 	mark.Flags = mark.Flags&^window.Dirty | window.Emitted
+	if sr.made.silent() {
+		return
+	}
 	l := s.out.series("mean", "", d, sr, string(k.statistic()))
 	meanFields(&l, &t, due, mark.Rev)
 	if o != nil {
@@ -152,8 +159,12 @@ func (s *State) publish(d *device, sr *series, k kind, start, end int64, t windo
 	if d.marks != nil {
 		s.markFields(&l, d, sr, k, start, end, int64(t.N), int64(due))
 	}
+	s.massField(&l, d, sr, k, start)
+	s.weightedFields(&l, d, sr, k, start)
 	s.out.end(l, at)
-	s.judge(d, sr, k, judged{start: start, end: end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: int64(due), mark: mark})
+	if m, valid, ok := d.measure(sr, k, start, &t, int64(due)); ok {
+		s.judge(d, sr, k, judged{start: start, end: end, measure: m, valid: valid, due: int64(due), mark: mark})
+	}
 }
 
 // closeSlots makes minute values of the real-time values of slots whose record did not come within the grace.

@@ -78,6 +78,15 @@ func (s *Slots) Fill(series int, minute int64) {
 	}
 }
 
+// Empty is the inverse of Fill.
+func (s *Slots) Empty(series int, minute int64) {
+	if at, bit, ok := s.recent(minute); ok {
+		s.filled[series].recent[at] &^= bit
+	} else if s.Filled(series, minute) {
+		s.filled[series].flipOld(minute)
+	}
+}
+
 // Mark notes the record of a slot and reports whether that changes anything. A record that comes in several frames is valid only when
 // all of them are.
 func (s *Slots) Mark(minute int64, valid bool) (changed bool) {

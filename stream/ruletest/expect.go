@@ -69,15 +69,16 @@ func (r *run) newest(id string) string {
 		if !rule.Applies(&r.test.Device) {
 			return ": the rule does not apply to the test's device"
 		}
+		factor, none := rule.Factor, ""
 		if rule.Value == rules.ValueCorrected {
-			return ": the rule judges corrected values, and there are none"
+			factor, none = rule.Factor+"-Zs", "; the test's device needs a stack, and the series what it is corrected by"
 		}
 		for k := len(r.means) - 1; k >= 0; k-- {
-			if m := r.means[k]; m.factor == rule.Factor && m.stat == rule.Statistic {
+			if m := r.means[k]; m.factor == factor && m.stat == rule.Statistic {
 				return fmt.Sprintf(": the newest %s was %s", m.stat, m.value)
 			}
 		}
-		return fmt.Sprintf(": no %s of %s was published", rule.Statistic, rule.Factor)
+		return fmt.Sprintf(": no %s of %s was published%s", rule.Statistic, factor, none)
 	}
 	return ""
 }

@@ -86,11 +86,16 @@ func TestRun(t *testing.T) {
 		{"an alarm that does not come is told with the window", `
     series: {w01018: "42"}
     expect: [{at: 1h, alarm: full}]`, "at 1h0m0s, full: want an alarm, got none: the newest hour was 42"},
+		{"corrected values: 100 at 6 % of oxygen is 66.667 at 11 %, 50 at 16 % is 100", `
+    device: {medium: gas, standard: GB 18485-2014, class: 生活垃圾焚烧炉, stack: ref_o2:11}
+    step: day
+    series: {a21026: "100 50", a19001: "6 16"}
+    expect: [{at: 1d, none: gb18485-2014.008.a21026}, {at: 2d, alarm: gb18485-2014.008.a21026, level: exceed, value: 100, limit: 80}]`, ""},
 		{"corrected values are not there", `
     device: {medium: gas, standard: GB 18485-2014, class: 生活垃圾焚烧炉}
     step: day
     series: {a21026: "500"}
-    expect: [{at: 1d, alarm: gb18485-2014.008.a21026}]`, "at 24h0m0s, gb18485-2014.008.a21026: want an alarm, got none: the rule judges corrected values, and there are none"},
+    expect: [{at: 1d, alarm: gb18485-2014.008.a21026}]`, "at 24h0m0s, gb18485-2014.008.a21026: want an alarm, got none: no day of a21026-Zs was published; the test's device needs a stack, and the series what it is corrected by"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, err := rulefile.Read("r.yaml", []byte(head+"  - name: x"+c.test+"\n"))
