@@ -380,3 +380,22 @@ func TestBudgetsOfMarks(t *testing.T) {
 		t.Errorf("%d marks, budgets %+v", len(ms.list), ms.budgets)
 	}
 }
+
+// Minutes that a mark takes away are no windows any more; the alarm that stood on them is gone with them, though those around them are held.
+func TestAMarkOfMinutesAmongOthers(t *testing.T) {
+	b := newBed(t)
+	b.rules(rules.Rule{ID: "m", Statistic: telemetry.StatMinute, High: high(50_000_000), RaiseAfter: 2})
+	b.live(0, 40, func(m int) string {
+		if m >= 20 && m < 24 {
+			return "70"
+		}
+		return "20"
+	})
+	b.wantLife("raised exceed 70 @21; cleared exceed 70 @21")
+	b.mark("m1", telemetry.MarkMaintenance, 18, 30, nil)
+	b.wantLife("withdrawn exceed 70 @21")
+	b.mark("m2", telemetry.MarkMaintenance, 18, 21, func(m *telemetry.Mark) { m.Replaces = "m1" })
+	b.wantLife("raised exceed 70 @22; cleared exceed 70 @22") // one minute fewer stands behind it
+	b.revoke("m3", "m2")
+	b.wantLife("withdrawn exceed 70 @22; raised exceed 70 @21; cleared exceed 70 @21")
+}

@@ -43,29 +43,35 @@ func (s *State) rejudge(d *device, sr *series, rule int, change *remark) {
 		s.rejudgeUnheld(d, sr, b, change)
 		return
 	}
-	list := s.heldWindows(d, sr, b)
+	list, begin := s.heldWindows(d, sr, b)
 	first := 0
 	for first < len(list) && list[first].end <= change.from {
 		first++
 	}
-	list = list[d.restart(sr, b, list, first):]
+	if from := d.restart(sr, b, list, first); from > 0 {
+		list, begin = list[from:], list[from-1].end
+	}
 	for i := range d.past { // an alarm that began before what is held goes on as it was
-		for p := &d.past[i]; len(list) > 0 && p.of(sr, b) && !p.withdrawn && p.first < list[0].start && p.last > list[0].start; {
-			list = list[1:]
+		if p := &d.past[i]; p.of(sr, b) && !p.withdrawn && p.first < begin && p.last > begin {
+			begin = p.last
 		}
 	}
-	if len(list) == 0 || b.m.Open && b.alarm.first < list[0].start {
+	for len(list) > 0 && list[0].start < begin {
+		list = list[1:]
+	}
+	if b.m.Open && b.alarm.first < begin {
 		s.rejudgeUnheld(d, sr, b, change)
 		return
 	}
-	r := rerun{State: s, d: d, sr: sr, b: b, rule: rule, list: list, wasOpen: b.m.Open}
-	r.run()
+	r := rerun{State: s, d: d, sr: sr, b: b, rule: rule, list: list, begin: begin, wasOpen: b.m.Open}
+	r.run(change.to)
 	s.shown = shown{} // a mark caused the events
 	r.settle(change)
 }
 
-// heldWindows are the windows of a rule that are held and were published, oldest first.
-func (s *State) heldWindows(d *device, sr *series, b *binding) []heldWindow {
+// heldWindows are the windows of a rule that are held and were published, oldest first. Marks can have taken some away. begin is the start of the
+// oldest that could be held.
+func (s *State) heldWindows(d *device, sr *series, b *binding) (list []heldWindow, begin int64) {
 	size, cells, end := d.lengthOf(b.rule.Statistic), int64(window.MinuteCells), (sr.lastSlot+1)*d.interval()*60_000
 	switch b.rule.Statistic {
 	case telemetry.StatHour:
@@ -74,10 +80,9 @@ func (s *State) heldWindows(d *device, sr *series, b *binding) []heldWindow {
 		cells, end = window.DayCells, dayStart(d.nextDay)*60_000
 	}
 	if sr.lastSlot == noSlot {
-		return nil
+		return nil, 0
 	}
 	at := placeOf(d, sr, b.kind, end-size)
-	var list []heldWindow
 	for i := 1 - cells; i <= 0; i++ {
 		t, mark := at.window(i)
 		start := end + (i-1)*size
@@ -91,7 +96,7 @@ func (s *State) heldWindows(d *device, sr *series, b *binding) []heldWindow {
 		}
 		list = append(list, w)
 	}
-	return list
+	return list, end - cells*size
 }
 
 // restart is where to begin so that the windows from first on are judged as they would have been: behind the newest window before it that was
@@ -124,11 +129,12 @@ func (p *pastAlarm) of(sr *series, b *binding) bool { return p.rule == b.rule &&
 // A rerun puts a series' windows before a rule again.
 type rerun struct {
 	*State
-	d    *device
-	sr   *series
-	b    *binding
-	rule int // its place
-	list []heldWindow
+	d     *device
+	sr    *series
+	b     *binding
+	rule  int // its place
+	list  []heldWindow
+	begin int64 // no alarm was under way then
 
 	wasOpen  bool // an alarm was
 	m        rules.Machine
@@ -136,9 +142,12 @@ type rerun struct {
 	episodes []episode
 	before   beforeNewest
 	quiet    int64 // end of the newest window behind which nothing is under way
+	calm     int64 // end of the first such window behind the change; never: there is none
 }
 
-func (r *rerun) run() {
+// run puts the windows before the rule; to is where the change ends.
+func (r *rerun) run(to int64) {
+	r.calm = never
 	var now *openAlarm
 	for i := range r.list {
 		w := &r.list[i]
@@ -166,6 +175,9 @@ func (r *rerun) run() {
 		}
 		if !r.m.Open && r.m.Run == 0 {
 			r.quiet = w.end
+			if w.end >= to {
+				r.calm = min(r.calm, w.end)
+			}
 		}
 	}
 }
@@ -173,21 +185,20 @@ func (r *rerun) run() {
 // settle compares what came out with the alarms that there were, as far as the change reaches: its own time, and the alarms that have a part
 // in it, old and new.
 func (r *rerun) settle(change *remark) {
-	begin := r.list[0].start
 	type known struct {
 		first, until int64
 		id           string
 	}
 	var had []known
 	for i := range r.d.past {
-		if p := &r.d.past[i]; p.of(r.sr, r.b) && !p.withdrawn && p.first >= begin {
+		if p := &r.d.past[i]; p.of(r.sr, r.b) && !p.withdrawn && p.first >= r.begin {
 			had = append(had, known{p.first, p.last, p.id})
 		}
 	}
 	if r.wasOpen {
 		had = append(had, known{r.b.alarm.first, never, r.b.alarm.id})
 	}
-	until := change.to
+	until := r.calm // runs that began in the change can raise an alarm behind it
 	for grown := true; grown; {
 		grown = false
 		for _, k := range had {
