@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -289,16 +290,16 @@ func TestNoAllocationsInSteadyState(t *testing.T) {
 		f.run()
 	}
 	var before, after runtime.MemStats
-	entries, allocs := 0, uint64(0)
-	for range 20 {
+	allocs := make([]uint64, 21) // of a minute
+	for i := range allocs {
 		f.minute()
-		entries += len(f.entries)
 		runtime.ReadMemStats(&before)
 		f.run()
 		runtime.ReadMemStats(&after)
-		allocs += after.Mallocs - before.Mallocs
+		allocs[i] = after.Mallocs - before.Mallocs
 	}
-	if allocs > uint64(entries/300) { // the runtime's own goroutines allocate too, now and then
-		t.Errorf("%d allocations in %d entries", allocs, entries)
+	slices.Sort(allocs)
+	if allocs[len(allocs)/2] > 0 { // the runtime's own goroutines allocate too, the more the busier the machine: in most minutes nothing does
+		t.Errorf("allocations of 21 minutes, sorted: %d", allocs)
 	}
 }
