@@ -216,6 +216,14 @@ func (rs *RuleSet) validate() error {
 		}
 		seen[r.ID] = true
 	}
+	if n := len(rs.Detectors); n > MaxTunings {
+		errs = append(errs, fmt.Errorf("detectors: %d are more than the %d of one set", n, MaxTunings))
+	}
+	for i := range rs.Detectors {
+		for _, f := range rs.Detectors[i].Faults() {
+			errs = append(errs, fmt.Errorf("detectors[%d] %s: %s: %s", i, rs.Detectors[i].Detector, f.Field, f.Message))
+		}
+	}
 	return errors.Join(errs...)
 }
 

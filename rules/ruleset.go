@@ -29,7 +29,9 @@ type RuleSet struct {
 	Name    string `json:"ruleset"`
 	Version int    `json:"version"` // a label for people, at least 1; the identity is Hash
 	Rules   []Rule `json:"rules"`   // in the order of the file, IDs unique
-	Hash    string `json:"-"`       // first 12 hex digits of the SHA-256 of the canonical JSON
+	// Detectors change the detectors of package integrity for some devices and factors; none: all of them with their defaults.
+	Detectors []Tuning `json:"detectors,omitempty"`
+	Hash      string   `json:"-"` // first 12 hex digits of the SHA-256 of the canonical JSON
 }
 
 // A Rule compares one statistic of one factor with limits, at every device that its selectors match. Quantities are in Unit.
@@ -102,9 +104,9 @@ const (
 	UnknownSkip    = "skip"
 )
 
-// NewRuleSet checks the rules and computes their hash. The error joins every fault.
-func NewRuleSet(name string, version int, list []Rule) (*RuleSet, error) {
-	rs := &RuleSet{Name: name, Version: version, Rules: list}
+// NewRuleSet checks the rules and tunings, and computes their hash. The error joins every fault.
+func NewRuleSet(name string, version int, list []Rule, detectors ...Tuning) (*RuleSet, error) {
+	rs := &RuleSet{Name: name, Version: version, Rules: list, Detectors: detectors}
 	if err := rs.validate(); err != nil {
 		return nil, err
 	}
@@ -132,7 +134,7 @@ func ParseRuleSet(b []byte) (*RuleSet, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("rule set: data after the JSON value")
 	}
-	return NewRuleSet(rs.Name, rs.Version, rs.Rules)
+	return NewRuleSet(rs.Name, rs.Version, rs.Rules, rs.Detectors...)
 }
 
 // EnoughValid reports whether valid of due slots, both below 2^40, suffice for the mean to be judged. It is exact: 45 of 60

@@ -176,7 +176,18 @@ type Finding struct {
 	Mark       string `json:"mark,omitempty"`       // id of the mark that it is about
 	Clause     string `json:"clause,omitempty"`     // of the text that sets what is not kept
 	Confidence string `json:"confidence,omitempty"` // how sure that is: confirmed, single, inferred, proposed
+
+	Anomaly *Anomaly `json:"anomaly,omitempty"` // of kind anomaly: which detector, and what it compared
+	Cause   GapCause `json:"cause,omitempty"`   // of kind gap
 }
+
+// GapCause is why minute records are missing, as far as it is known when their hour closes.
+type GapCause string
+
+const (
+	GapSilent GapCause = "offline" // no frame at all came in most of their minutes: device, power or network
+	GapLogger GapCause = "logger"  // other frames came: the line is well, the data logger has or sends no record
+)
 
 // FindingKind names a finding. The list is closed: it is a metric label and a tag.
 type FindingKind string
@@ -207,6 +218,8 @@ const (
 	FindingMarkBudget  FindingKind = "mark_budget"  // the exempt time of a unit and year is used up, or nearly; Count is hours
 	FindingMarkLong    FindingKind = "mark_long"    // a state lasted longer than its standard allows; Count is hours
 	FindingAction      FindingKind = "action"       // somebody acted on an alarm that is not known, or that the action does not fit
+
+	FindingAnomaly FindingKind = "anomaly" // a detector saw a pattern that is worth a look on the spot, see Anomaly
 )
 
 // FindingKinds lists every FindingKind.
@@ -214,7 +227,7 @@ func FindingKinds() []FindingKind {
 	return []FindingKind{FindingReject, FindingDuplicate, FindingConflict, FindingFuture, FindingTooOld, FindingBadTime, FindingNoRegistry,
 		FindingUnknownCode, FindingNotNumeric, FindingQuality, FindingOffline, FindingOnline, FindingGap, FindingCompleteness,
 		FindingSecondSession, FindingPackets, FindingCommandFailed, FindingMarkRefused, FindingMarkBeyond, FindingMarkLate, FindingMarkBudget,
-		FindingMarkLong, FindingAction}
+		FindingMarkLong, FindingAction, FindingAnomaly}
 }
 
 // A Status is the latest known of one device. Field order is the wire form.

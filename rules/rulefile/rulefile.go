@@ -12,6 +12,9 @@
 //	    limit: {low: 6, high: 50, unit: mg/L, early_warning: 0.9}    # low or high or both; early_warning is a share of high
 //	    alarm: {after: 1, clear_after: 1, clear_below: 0.95}         # windows in a row; hysteresis, a share of the limit
 //	    min_valid: 0.833333           # share of the due slots that a mean needs
+//	detectors:                        # may be left out: what detectors do otherwise than docs/integrity.md says
+//	  - {detector: const_value, outlet: W01, factor: w01018, threshold: 720}     # selectors as above, and factor
+//	  - {detector: near_lod, medium: gas, off: true}
 //
 // docs/rules.md has the rest: library, tests, and the keys of a rule that are seldom needed. Numbers are exact decimals of at most six decimals; there are no floats anywhere.
 package rulefile

@@ -184,7 +184,7 @@ func TestFaults(t *testing.T) {
 		{"a second document", "min_valid: 0.5", "min_valid: 0.5\n---\na: 1", `27:1: a second document: one file holds one rule set`},
 		{"two faults, in order", "version: 3", "version: x\nname: y",
 			"3:10: version: \"x\" is not a whole number: write digits only, like 3\n" +
-				`4:1: "name" is not a key of the file: the keys are ruleset, version, library, rules, tests`},
+				`4:1: "name" is not a key of the file: the keys are ruleset, version, library, rules, detectors, tests`},
 		{"not YAML", "high: 50, ", "high: [50, ", `11:56: is not YAML: value is not allowed in this context. map key-value is pre-defined`},
 		{"not UTF-8", "示例", "示例\xff", "1:5: is not UTF-8: save the file as UTF-8"},
 	} {
@@ -206,7 +206,7 @@ func TestFaultsOfTheWhole(t *testing.T) {
 	for src, want := range map[string]string{
 		"":          "r:1:1: empty: write ruleset, version and rules",
 		"# only\n":  "r:1:1: empty: write ruleset, version and rules",
-		"just text": "r:1:1: the file: not a mapping: write it with the keys ruleset, version, library, rules, tests",
+		"just text": "r:1:1: the file: not a mapping: write it with the keys ruleset, version, library, rules, detectors, tests",
 		"rules: []\nversion: 1\nruleset:": "r:1:8: rules: not a list of rules: begin each rule with '- id: ...'\n" +
 			"r:3:1: ruleset: missing: give the rule set a name",
 		"ruleset: a":                   "r:1:1: version: missing: write a whole number from 1\nr:1:1: rules: missing: list at least one rule",

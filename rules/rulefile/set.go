@@ -18,7 +18,7 @@ var ruleKeys = []string{"id", "title", "basis", "clause", "confidence", "factor"
 	"alarm", "min_valid"}
 
 func (f *file) ruleSet(root ast.Node) *rules.RuleSet {
-	top := f.mapping(root, "the file", "ruleset", "version", "library", "rules", "tests")
+	top := f.mapping(root, "the file", "ruleset", "version", "library", "rules", "detectors", "tests")
 	if top == nil {
 		return nil
 	}
@@ -57,10 +57,11 @@ func (f *file) ruleSet(root ast.Node) *rules.RuleSet {
 		f.rules = append(f.rules, Place{Line: m.at.line, Column: m.at.column})
 	}
 	f.readTests(top, parsed)
+	tunings := f.tunings(top)
 	if len(f.faults) > 0 {
 		return nil
 	}
-	rs, err := rules.NewRuleSet(name, version, parsed)
+	rs, err := rules.NewRuleSet(name, version, parsed, tunings...)
 	if err != nil {
 		f.bad(top.at, "%v", err)
 	}
