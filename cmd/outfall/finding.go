@@ -13,10 +13,11 @@ import (
 )
 
 // A findingFilter selects findings; empty fields select all.
-type findingFilter struct{ mn, outlet, kind string }
+type findingFilter struct{ mn, outlet, kind, detector string }
 
 func (f findingFilter) match(x *telemetry.Finding) bool {
-	return (f.mn == "" || f.mn == x.MN) && (f.outlet == "" || f.outlet == x.Outlet) && (f.kind == "" || f.kind == string(x.Kind))
+	return (f.mn == "" || f.mn == x.MN) && (f.outlet == "" || f.outlet == x.Outlet) && (f.kind == "" || f.kind == string(x.Kind)) &&
+		(f.detector == "" || x.Anomaly != nil && f.detector == string(x.Anomaly.Detector))
 }
 
 func (f *findingFilter) flags(cmd *cobra.Command) {
@@ -28,18 +29,27 @@ func (f *findingFilter) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.outlet, "outlet", "", "only this outlet")
 	cmd.Flags().StringVar(&f.kind, "kind", "", "only this kind: "+strings.Join(kinds, ", "))
 	mustComplete(cmd, "kind", kinds...)
+	var detectors []string
+	for _, d := range telemetry.Detectors() {
+		detectors = append(detectors, string(d))
+	}
+	cmd.Flags().StringVar(&f.detector, "detector", "", "only anomalies of this detector: "+strings.Join(detectors, ", "))
+	mustComplete(cmd, "detector", detectors...)
 }
 
 func (f *findingFilter) validate() error {
 	if f.kind != "" && !slices.Contains(telemetry.FindingKinds(), telemetry.FindingKind(f.kind)) {
 		return usagef("--kind: %q is no kind of finding", f.kind)
 	}
+	if f.detector != "" && !slices.Contains(telemetry.Detectors(), telemetry.Detector(f.detector)) {
+		return usagef("--detector: %q is no detector", f.detector)
+	}
 	return nil
 }
 
 func newFinding(a *app) *cobra.Command {
 	return parent("finding", "List and follow data-integrity findings",
-		"List the findings of the findings topic (gaps, offline devices, refused frames, late and conflicting data), or follow them.",
+		"List the findings of the findings topic (gaps, offline devices, refused frames, late and conflicting data, anomalies), or follow them.",
 		newFindingLs(a), newFindingTail(a))
 }
 
@@ -104,5 +114,9 @@ func printFinding(p *printer, f *telemetry.Finding) error {
 	case f.Start != nil:
 		about = localTime(*f.Start)
 	}
-	return p.row(f, localTime(f.At), string(f.Kind), f.Outlet, f.MN, orDash(f.Factor), orDash(f.CN), about, fmt.Sprint(f.Count), f.Detail)
+	detail := f.Detail
+	if a := f.Anomaly; a != nil {
+		detail = fmt.Sprintf("%s %s: %s", a.Detector, a.State, detail)
+	}
+	return p.row(f, localTime(f.At), string(f.Kind), f.Outlet, f.MN, orDash(f.Factor), orDash(f.CN), about, fmt.Sprint(f.Count), detail)
 }

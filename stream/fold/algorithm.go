@@ -13,6 +13,7 @@ import (
 //	1  what a journal without a version entry is folded by
 //	2  a real-time value (CN 2011) that is no number is recorded for its time as a number is: what comes later for that time is a
 //	   duplicate or a conflict. By 1 it is a point always, and in a database takes the place of the one that was there.
+//	   Detectors watch the devices (findings "anomaly"), a day's rates of transmission are published, gaps say their cause.
 const Algorithms = 2
 
 // ErrAlgorithm is a switch to an arithmetic that this package lacks: entries behind it cannot be folded.

@@ -199,6 +199,31 @@ func BenchmarkFold(b *testing.B) {
 	}
 }
 
+// BenchmarkWatch: what the detectors and rates cost. Whole hours of 100 devices, by the algorithm without them and by the one with them in turn,
+// so that what else the machine does falls on both: cpu time of a frame, and how much more it is.
+func BenchmarkWatch(b *testing.B) {
+	var fleets [2]*fleet
+	for i := range fleets {
+		fleets[i] = newFleet(b, i, 100)
+		fleets[i].s.algorithm = []int{1, watched}[i]
+		fleets[i].warm(76, 60)
+	}
+	var used [2]time.Duration
+	frames := 0
+	for b.Loop() {
+		for range 60 {
+			for i, f := range fleets {
+				f.minute()
+				used[i] += f.timedRun()
+			}
+			frames += 300
+		}
+	}
+	b.ReportMetric(float64(used[0].Nanoseconds())/float64(frames), "without-cpu-ns/frame")
+	b.ReportMetric(float64(used[1].Nanoseconds())/float64(frames), "with-cpu-ns/frame")
+	b.ReportMetric(float64(used[1])/float64(used[0]), "ratio")
+}
+
 // BenchmarkSnapshot: devices with every ring full.
 func BenchmarkSnapshot(b *testing.B) {
 	f := newFleet(b, 0, 20)

@@ -65,6 +65,8 @@ type device struct {
 
 	marks *deviceMarks // nil: it never had a mark
 	past  []pastAlarm  // alarms that are over and can still be acted on, the newest last
+
+	watcher *watcher // nil: not of this algorithm, or no frame yet
 }
 
 func newDevice(mn string, now int64) *device {
@@ -177,6 +179,9 @@ func (s *State) seen(d *device, received int64) {
 		d.first = received
 	}
 	d.lastFrame = max(d.lastFrame, received)
+	if w := s.watch(d); w != nil {
+		w.hear(received)
+	}
 }
 
 // offlineAt is when silence makes the device offline.
@@ -221,7 +226,7 @@ func (s *State) nextDeadline(d *device) int64 {
 	}
 	return min(slot,
 		(d.nextHour+1)*3_600_000+graceMs, // the day's end is an hour's end too
-		d.offlineAt(), d.statusDue(), d.setsDue())
+		d.offlineAt(), d.statusDue(), d.setsDue(), s.scanAt(d))
 }
 
 // findOpen finds the earliest open slot.
@@ -262,6 +267,9 @@ func (s *State) runTimers(d *device, now int64) {
 	s.closeDays(d, now)
 	if d.dirty {
 		s.flushRevisions(d)
+	}
+	if now >= s.scanAt(d) {
+		s.scanHours(d, now)
 	}
 	if now >= d.offlineAt() {
 		s.goOffline(d, now)

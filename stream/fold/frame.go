@@ -37,6 +37,9 @@ func (s *State) frame(d *device, e *telemetry.Entry) {
 	}
 	s.quality(d, m, received)
 	if taker(m.CN) == nil {
+		if w := d.watcher; w != nil && (string(m.CN) == "3020" || string(m.CN) == "3021") {
+			s.watchParams(w, d, m)
+		}
 		return
 	}
 	packet := m.PNUM > 1 && m.PNO > 0 && m.PNO <= m.PNUM
@@ -117,6 +120,8 @@ func (s *State) groups(d *device, m *hj212.Message, received int64) (all, news b
 		ok    bool
 		begun bool
 		rec   = &s.rec
+
+		perMinute = string(m.CN) == "2051" || string(m.CN) == "2011"
 	)
 	for i := range m.Groups {
 		g := &m.Groups[i]
@@ -137,6 +142,9 @@ func (s *State) groups(d *device, m *hj212.Message, received int64) (all, news b
 			s.obs = observation{cn: m.CN, qn: m.QN, series: s.seriesOf(d, i, g.Code, at), group: g, at: at, scale: d.scaleOf(g.Code),
 				valid: validMark(g.Flag, legacy), record: rec}
 			take(s, d, &s.obs)
+			if w := d.watcher; w != nil && (!s.obs.valid || g.SampleTime != nil || !perMinute) {
+				s.watchGroup(w, d, &s.obs)
+			}
 		}
 	}
 	if begun && ok {
@@ -178,6 +186,9 @@ func (s *State) eventTime(d *device, m *hj212.Message, text []byte, received int
 	}
 	if ms, ok = d.timeOf(m.CN, text); !ok {
 		return bad(telemetry.FindingBadTime, "DataTime %q is no time", printable(text))
+	}
+	if w := d.watcher; w != nil && string(m.CN) == "2011" {
+		w.Realtime(ms, received)
 	}
 	switch {
 	case ms > received+futureMs:

@@ -248,6 +248,7 @@ func (s *State) again(d *device, o *observation, had, got sentValue) {
 }
 
 func (s *State) conflict(d *device, o *observation, had, got sentValue) {
+	s.noteConflict(d)
 	s.find(d, telemetry.Finding{Kind: telemetry.FindingConflict, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1,
 		Detail: fmt.Sprintf("%s is recorded for this time, %s came later; ignored", had, got)})
 }
@@ -332,6 +333,7 @@ func (s *State) invalidRecord(d *device, o *observation) (conflict bool) {
 		if mark == nil || mark.Flags&window.FromRecord == 0 {
 			return false
 		}
+		s.noteConflict(d)
 		s.find(d, telemetry.Finding{Kind: telemetry.FindingConflict, Factor: o.series.factor, CN: string(o.cn), QN: printable(o.qn), Start: msTimePtr(o.at), Count: 1,
 			Detail: fmt.Sprintf("%s is recorded for this time, %q that is not valid came later; ignored", had.Mean, printable(text))})
 		return true

@@ -8,10 +8,10 @@ import (
 	"outfall/rules"
 )
 
-// snapshotVersion changes with the form below. A snapshot of another version is not read: the state is rebuilt from the journal. The one
-// before, 3, has no algorithm, which is 1, and no texts among the real-time values; it is read too.
+// snapshotVersion changes with the form below. A snapshot of another version is not read: the state is rebuilt from the journal. Form 3 has
+// no algorithm, which is 1, no texts among the real-time values, and no detectors; it is read too.
 const (
-	snapshotVersion = 4
+	snapshotVersion = 5
 	formBefore      = 3
 )
 

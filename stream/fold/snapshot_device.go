@@ -59,6 +59,7 @@ func (e *encoder) device(d *device) {
 	e.packetSets(d)
 	e.b = d.slots.AppendTo(e.b)
 	e.b = d.days.AppendTo(d.hours.AppendTo(e.b))
+	e.watcher(d.watcher)
 	for i := range d.series { // as many as the slots have
 		e.series(d, &d.series[i])
 	}
@@ -236,6 +237,7 @@ func (d *decoder) device(s *State) *device {
 		d.fail("device %s: %w", dev.mn, err)
 		return dev
 	}
+	dev.watcher = d.watcher()
 	n := dev.slots.Series()
 	all, rest := make([]series, n), make([]seldom, n)
 	dev.series, dev.rings = all, window.NewRings(n)

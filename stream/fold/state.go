@@ -12,6 +12,7 @@ import (
 
 	"outfall/ingest/hj212"
 	"outfall/rules"
+	"outfall/stream/integrity"
 	"outfall/telemetry"
 )
 
@@ -56,8 +57,11 @@ type State struct {
 	key       []byte        // scratch of one series' key
 	out       outputs       // of the entry at hand
 	scratch   []*device
-	shown     shown // of the verdict at hand
-	reads     int   // of no meaning: what is read ahead goes here, see device.fetch
+	shown     shown               // of the verdict at hand
+	reads     int                 // of no meaning: what is read ahead goes here, see device.fetch
+	scan      integrity.Hour      // scratch of one device's hour,
+	hits      []integrity.Hit     // what its detectors say
+	days      []integrity.RateDay // and its rates
 }
 
 // Stats counts what the fold has seen since the beginning of the journal.

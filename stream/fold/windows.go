@@ -272,7 +272,11 @@ func (s *State) gap(d *device, h int64) {
 		slots += (m.End - m.Start) / d.interval()
 		spans = append(spans, fmt.Sprintf("%02d-%02d", m.Start%60, m.End-h*60))
 	}
-	s.find(d, telemetry.Finding{Kind: telemetry.FindingGap, CN: "2051", Start: msTimePtr(missing[0].Start * 60_000),
+	var cause telemetry.GapCause
+	if d.watcher != nil {
+		cause = d.watcher.cause(h, missing)
+	}
+	s.find(d, telemetry.Finding{Kind: telemetry.FindingGap, CN: "2051", Cause: cause, Start: msTimePtr(missing[0].Start * 60_000),
 		End: msTimePtr(missing[len(missing)-1].End * 60_000), Count: slots, Detail: "minute records missing: " + strings.Join(spans, ", ")})
 }
 

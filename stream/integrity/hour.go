@@ -19,6 +19,7 @@ const (
 	RoleOxygen           // a19001
 	RolePH               // w01001
 	RoleAuxiliary        // pressure, humidity and the like: slow and coarse
+	RoleCorrected        // a concentration that was computed, to the reference oxygen: only what its limit is about
 )
 
 // RoleOf is the role of a factor by its code (HJ 212-2017 annex B).

@@ -210,6 +210,14 @@ const maxDigits = 6
 
 // seriesHour runs the detectors of one factor. Those that keep a day's numbers come last to them.
 func (c *scan) seriesHour(s *seriesWatch, h *SeriesHour) {
+	if h.Role == RoleCorrected {
+		c.limitHugging(s, h)
+		c.stepAtLimit(s, h)
+		if c.dayEnds() {
+			s.day = dayWatch{}
+		}
+		return
+	}
 	for w := h.Has; w != 0 && s.digits < maxDigits; w &= w - 1 {
 		for s.digits < maxDigits && h.Means[trailing(w)]%units[s.digits] != 0 {
 			s.digits++
