@@ -244,7 +244,7 @@ func (b *bench) kafka(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, k.Stop()) }()
 	for _, eos := range eosModes {
-		if err := b.kafkaAlarm(ctx, k, eos); err != nil {
+		if err := b.alarm(ctx, "alarm-"+eos, k.Brokers, eos, nowhere, "ingest,stream", "Kafka, "+eos, 100); err != nil {
 			return fmt.Errorf("%s: %w", eos, err)
 		}
 	}
@@ -253,29 +253,6 @@ func (b *bench) kafka(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w", eos, err)
 		}
 	}
-	return nil
-}
-
-func (b *bench) kafkaAlarm(ctx context.Context, k *machine.Kafka, eos string) (err error) {
-	in, err := b.install("alarm-"+eos, k.Brokers, eos, nowhere, "ingest,stream")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, in.stop()) }()
-	if err := in.start(); err != nil {
-		return err
-	}
-	if _, err := in.ready(ctx); err != nil {
-		return err
-	}
-	if err := in.populate(ctx); err != nil {
-		return err
-	}
-	o, err := in.measure(ctx, b.measured)
-	if err != nil {
-		return err
-	}
-	b.report.live("Kafka, "+eos, o, 100)
 	return nil
 }
 

@@ -76,9 +76,13 @@ func (b *bench) alarmsOf(length time.Duration) int {
 
 func (o *live) cpuPerFrame() float64 { return o.cpu / o.sent * 1e6 }
 
-// alarm measures the embedded installation with the senders alone.
-func (b *bench) alarm(ctx context.Context) (err error) {
-	in, err := b.install("alarm", "", stream.EOSPosition, b.influx, "")
+func (b *bench) embeddedAlarm(ctx context.Context) error {
+	return b.alarm(ctx, "alarm", "", stream.EOSPosition, b.influx, "", "embedded, with the durability barrier", 25)
+}
+
+// alarm measures an installation with the senders alone, and reports it under a title beside the wanted p99 of an alarm in ms.
+func (b *bench) alarm(ctx context.Context, name, brokers, eos, influx, roles, title string, wanted float64) (err error) {
+	in, err := b.install(name, brokers, eos, influx, roles)
 	if err != nil {
 		return err
 	}
@@ -96,7 +100,7 @@ func (b *bench) alarm(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.report.live("embedded, with the durability barrier", o, 25)
+	b.report.live(title, o, wanted)
 	return nil
 }
 

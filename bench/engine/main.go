@@ -51,7 +51,7 @@ type bench struct {
 var parts = []struct {
 	name string
 	run  func(*bench, context.Context) error
-}{{"alarm", (*bench).alarm}, {"many", (*bench).many}, {"drain", (*bench).drain}, {"replay", (*bench).replay}, {"kafka", (*bench).kafka}}
+}{{"alarm", (*bench).embeddedAlarm}, {"many", (*bench).many}, {"drain", (*bench).drain}, {"replay", (*bench).replay}, {"kafka", (*bench).kafka}}
 
 func partNames() []string {
 	var names []string

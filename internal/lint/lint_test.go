@@ -37,8 +37,8 @@ var layers = map[string][]string{
 	"ingest/tcp":         {"telemetry", "ingest"},
 	"stream/ruletest":    {"telemetry", "ingest/hj212", "rules", "rules/rulefile", "stream/fold"},
 	"stream":             {"telemetry", "stream/fold", "stream/window", "internal/broker", "internal/store"},
-	"sinks/alert":        {"telemetry", "internal/broker"},
-	"sinks/influx":       {"telemetry", "internal/broker"},
+	"sinks/alert":        {"telemetry", "internal/broker", "internal/obs"},
+	"sinks/influx":       {"telemetry", "internal/broker", "internal/obs"},
 	"bench":              {"telemetry", "ingest/hj212"},
 	"bench/machine":      nil,
 	"bench/peers":        {"*"}, // a measuring program: it runs the gateway beside its peers

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"outfall/internal/obs"
 	"outfall/telemetry"
 )
 
@@ -99,7 +100,7 @@ func (m *member) run(ctx context.Context) error {
 		fetches.EachError(func(_ string, _ int32, err error) {
 			switch session, ok := errors.AsType[*kgo.ErrGroupSession](err); {
 			case ok:
-				s.kafka.note(fmt.Errorf("join consumer group %s: %w", s.group(), session)) // the client joins again by itself
+				s.kafka.Note(fmt.Errorf("join consumer group %s: %w", s.group(), session)) // the client joins again by itself
 			case ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
 				errs = append(errs, err)
 			}
@@ -107,7 +108,7 @@ func (m *member) run(ctx context.Context) error {
 		if err := errors.Join(errs...); err != nil || ctx.Err() != nil {
 			return err
 		}
-		s.kafka.clearAfter(2 * reminder / 3)
+		s.kafka.ClearAfter(2 * obs.Reminder / 3)
 		select {
 		case <-ctx.Done():
 			return nil

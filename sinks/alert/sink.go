@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"outfall/internal/broker"
+	"outfall/internal/obs"
 	"outfall/telemetry"
 )
 
@@ -35,8 +36,8 @@ type Sink struct {
 
 	running, standby, ready atomic.Bool
 	pending                 atomic.Int64
-	kafka                   health
-	channels                []health // by channel
+	kafka                   obs.Trouble
+	channels                []obs.Trouble // by channel
 }
 
 // New prepares a sink and registers its metrics. It starts nothing; Kafka and the channels may be away. The barrier must run until Run has ended.
@@ -48,7 +49,7 @@ func New(cfg Config, cluster *broker.Cluster, barrier *broker.Barrier, logger ze
 		return nil, errors.New("alert.channels: there is none")
 	}
 	s := &Sink{cfg: cfg, cluster: cluster, log: logger, badLog: logger.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
-		channels: make([]health, len(cfg.Channels))}
+		channels: make([]obs.Trouble, len(cfg.Channels))}
 	for _, ch := range cfg.Channels {
 		n, err := NewNotifier(ch, cfg.Transport)
 		if err != nil {
@@ -172,7 +173,7 @@ func (s *Sink) past(ctx context.Context, t telemetry.Topic, since time.Time, end
 func (s *Sink) hear(j *job, done Outcome) {
 	h, ch := &s.channels[j.line.index], j.line.ch
 	if done.Class == ClassLater || done.Class == ClassBroken {
-		if h.note(errors.New(done.Why)) {
+		if h.Note(errors.New(done.Why)) {
 			level := zerolog.WarnLevel
 			if done.Class == ClassBroken {
 				level = zerolog.ErrorLevel
@@ -182,7 +183,7 @@ func (s *Sink) hear(j *job, done Outcome) {
 		}
 		return
 	}
-	if since, ok := h.clear(); ok {
+	if since, ok := h.Clear(); ok {
 		s.log.Info().Str("channel", ch.Name).Dur("after", time.Since(since)).Msg("channel takes messages again")
 	}
 }
@@ -236,7 +237,7 @@ func (s *Sink) waited(n int, oldest time.Time) {
 
 // waitsForKafka notes that nothing goes forward.
 func (s *Sink) waitsForKafka(err error) {
-	if s.kafka.note(err) {
+	if s.kafka.Note(err) {
 		s.log.Warn().Err(err).Msg("alert delivery waits for Kafka")
 	}
 }
@@ -250,9 +251,9 @@ func (s *Sink) Ready() error {
 }
 
 func (s *Sink) trouble() error {
-	errs := []error{s.kafka.err("Kafka")}
+	errs := []error{s.kafka.Err("alarms", "Kafka")}
 	for i := range s.channels {
-		errs = append(errs, s.channels[i].err("channel "+s.cfg.Channels[i].Name))
+		errs = append(errs, s.channels[i].Err("alarms", "channel "+s.cfg.Channels[i].Name))
 	}
 	return errors.Join(errs...)
 }

@@ -323,7 +323,7 @@ func (c *consumer) watch(ctx context.Context) error {
 		if err != nil {
 			continue // Kafka away: the group says so
 		}
-		s.kafka.clearAfter(5 * time.Second) // the client's pauses between two attempts to join are shorter
+		s.kafka.ClearAfter(5 * time.Second) // the client's pauses between two attempts to join are shorter
 		s.mu.Lock()
 		for id, p := range s.parts {
 			if end, ok := ends.Lookup(topic, id); ok && end.Err == nil {

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+
+	"outfall/internal/obs"
 )
 
 const (
@@ -45,7 +47,7 @@ type Sink struct {
 	parts map[int32]*part // the partitions assigned
 
 	running                        atomic.Bool
-	kafka, influx                  health
+	kafka, influx                  obs.Trouble
 	written, duplicates, bad, lost atomic.Int64
 }
 
@@ -243,11 +245,11 @@ func (s *Sink) attempt(ctx context.Context, lines []line, last bool) error {
 		s.metrics.lastWrite.SetToCurrentTime()
 		s.written.Add(int64(n))
 		s.metrics.points.WithLabelValues(resultWritten).Add(float64(n))
-		if since, ok := s.influx.clear(); ok {
+		if since, ok := s.influx.Clear(); ok {
 			s.log.Info().Dur("after", time.Since(since)).Msg("InfluxDB takes points again")
 		}
 	} else if len(lines) > 0 {
-		s.influx.clear() // another sink has these points now
+		s.influx.Clear() // another sink has these points now
 	}
 	if last {
 		s.mu.Lock()
@@ -288,7 +290,7 @@ func (s *Sink) refuse(l line, why error) {
 // waitsForInflux notes that a write is to be tried again.
 func (s *Sink) waitsForInflux(err error, f fault) {
 	s.metrics.retries.WithLabelValues(f.String()).Inc()
-	if s.influx.note(err) {
+	if s.influx.Note(err) {
 		level := zerolog.WarnLevel
 		if f == faultConfig {
 			level = zerolog.ErrorLevel
@@ -299,7 +301,7 @@ func (s *Sink) waitsForInflux(err error, f fault) {
 
 // waitsForKafka notes that no points come in.
 func (s *Sink) waitsForKafka(err error) {
-	if s.kafka.note(err) {
+	if s.kafka.Note(err) {
 		s.log.Warn().Err(err).Msg("the InfluxDB sink waits for Kafka")
 	}
 }
@@ -309,13 +311,13 @@ func (s *Sink) Ready() error {
 	if !s.running.Load() {
 		return errors.New("the InfluxDB sink does not run")
 	}
-	return errors.Join(s.influx.err("InfluxDB"), s.kafka.err("Kafka"))
+	return errors.Join(s.influx.Err("points", "InfluxDB"), s.kafka.Err("points", "Kafka"))
 }
 
 // Stats returns the counts so far. It never waits for a write.
 func (s *Sink) Stats() Stats {
 	st := Stats{Points: s.written.Load(), Duplicates: s.duplicates.Load(), Bad: s.bad.Load(), Lost: s.lost.Load()}
-	if err := errors.Join(s.influx.err("InfluxDB"), s.kafka.err("Kafka")); err != nil {
+	if err := errors.Join(s.influx.Err("points", "InfluxDB"), s.kafka.Err("points", "Kafka")); err != nil {
 		st.Trouble = err.Error()
 	}
 	s.mu.Lock()

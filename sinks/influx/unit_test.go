@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	ihttp "github.com/influxdata/influxdb-client-go/v2/api/http"
 )
@@ -108,29 +107,5 @@ func TestTokenIsSentAndNotPrinted(t *testing.T) {
 	c.Bucket = `db/keep "1"`
 	if err := c.EnsureDatabase(t.Context()); err == nil || !strings.Contains(err.Error(), "no retention policy") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("EnsureDatabase = %v, want a missing retention policy and no secret", err)
-	}
-}
-
-func TestHealth(t *testing.T) {
-	var h health
-	if h.err("InfluxDB") != nil || !h.note(errors.New("away")) {
-		t.Error("the first trouble is not logged")
-	}
-	if h.note(errors.New("still away")) {
-		t.Error("the second one is logged at once")
-	}
-	h.clearAfter(time.Hour)
-	if err := h.err("InfluxDB"); err == nil || !strings.HasSuffix(err.Error(), "still away") {
-		t.Errorf("err = %v", err)
-	}
-	h.clearAfter(0)
-	if h.err("InfluxDB") != nil {
-		t.Error("the trouble outlives its quiet time")
-	}
-	if !h.note(errors.New("away again")) {
-		t.Error("a new trouble is not logged")
-	}
-	if _, ok := h.clear(); !ok {
-		t.Error("nothing to clear")
 	}
 }
