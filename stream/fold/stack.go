@@ -180,7 +180,7 @@ func (d *device) massOfHour(sr *series, hour int64) (telemetry.Fixed, bool) {
 // massField adds to a published hour or day what was emitted in it, in kg. A day's mass is the sum of its hours' (form (34), whose second factor of
 // a millionth is a misprint) and says of how many.
 func (s *State) massField(l *line, d *device, sr *series, k kind, start int64) {
-	if d.reg.Stack == nil || sr.made != asSent || !isConcentration(sr.unit) {
+	if sr.made != asSent || !isConcentration(sr.unit) {
 		return
 	}
 	first, hours := start/3_600_000, int64(1)

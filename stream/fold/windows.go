@@ -159,11 +159,18 @@ func (s *State) publish(d *device, sr *series, k kind, start, end int64, t windo
 	if d.marks != nil {
 		s.markFields(&l, d, sr, k, start, end, int64(t.N), int64(due))
 	}
-	s.massField(&l, d, sr, k, start)
-	s.weightedFields(&l, d, sr, k, start)
+	w := judged{start: start, end: end, measure: rules.Measure{Sum: t.Sum, N: int64(t.N)}, valid: int64(t.N), due: int64(due), mark: mark}
+	ok := true
+	if d.reg.Stack != nil {
+		s.massField(&l, d, sr, k, start)
+	}
+	if d.reg.FlowWeighted {
+		s.weightedFields(&l, d, sr, k, start)
+		w.measure, w.valid, ok = d.measure(sr, k, start, &t, w.due)
+	}
 	s.out.end(l, at)
-	if m, valid, ok := d.measure(sr, k, start, &t, int64(due)); ok {
-		s.judge(d, sr, k, judged{start: start, end: end, measure: m, valid: valid, due: int64(due), mark: mark})
+	if ok {
+		s.judge(d, sr, k, w)
 	}
 }
 
