@@ -80,19 +80,25 @@ func foldRandom(t *testing.T, algorithm int, seed uint64) string {
 		if i%97 != 0 {
 			continue
 		}
-		form := again.AppendTo(nil)
-		if !bytes.Equal(form, s.AppendTo(nil)) {
-			t.Fatalf("step %d: the state that was read back is another", i)
-		}
-		var err error
-		if again, err = Read(form); err != nil {
-			t.Fatal(err)
-		}
+		again = readBack(t, i, s, again)
 	}
 	if a, b := whole.Sum(nil), cut.Sum(nil); !bytes.Equal(a, b) {
 		t.Fatal("snapshots change outputs")
 	}
 	return fmt.Sprintf("%d entries %d outputs %d %x", seed, j.offset, outputs, whole.Sum(nil)[:16])
+}
+
+// readBack is again, written and read; until then it must have been as s.
+func readBack(t *testing.T, step int, s, again *State) *State {
+	form := again.AppendTo(nil)
+	if !bytes.Equal(form, s.AppendTo(nil)) {
+		t.Fatalf("step %d: the state that was read back is another", step)
+	}
+	read, err := Read(form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
 }
 
 func hashOutput(h io.Writer, o *telemetry.Output) {

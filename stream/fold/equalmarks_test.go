@@ -70,14 +70,7 @@ func foldMarked(t *testing.T, seed uint64) string {
 		if i%97 != 0 {
 			continue
 		}
-		form := again.AppendTo(nil)
-		if !bytes.Equal(form, s.AppendTo(nil)) {
-			t.Fatalf("step %d: the state that was read back is another", i)
-		}
-		var err error
-		if again, err = Read(form); err != nil {
-			t.Fatal(err)
-		}
+		again = readBack(t, i, s, again)
 	}
 	if a, b := whole.Sum(nil), cut.Sum(nil); !bytes.Equal(a, b) {
 		t.Fatal("snapshots change outputs")
